@@ -1,0 +1,277 @@
+//! Topic names and topic filters, section 4.7, and shared subscriptions, section 4.8.2.
+
+use crate::text::{
+    Scan, TextError, check_len, check_text, check_text_slowly, scan, scan_filter, trusted_str,
+};
+use alloc::string::String;
+use bytes::Bytes;
+use core::fmt;
+use core::ops::Deref;
+
+/// Why a string is no topic name or no topic filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// Not a string that MQTT can carry `[MQTT-4.7.3-2]` `[MQTT-4.7.3-3]`.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// No character at all `[MQTT-4.7.3-1]`.
+    #[error("the topic is empty; it needs one character or more")]
+    Empty,
+    /// A wildcard in a topic name `[MQTT-4.7.0-1]`.
+    #[error("a topic name cannot contain the wildcards '+' and '#'")]
+    Wildcard,
+    /// `#` is not the last level by itself `[MQTT-4.7.1-1]`.
+    #[error("'#' must stand alone in the last level of a topic filter")]
+    MultiLevel,
+    /// `+` shares its level with something else `[MQTT-4.7.1-2]`.
+    #[error("'+' must stand alone in its level of a topic filter")]
+    SingleLevel,
+    /// The name between `$share/` and the next `/` is empty or contains a wildcard, or no `/` and topic filter
+    /// follow `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
+    #[error("a shared subscription is '$share/NAME/FILTER' with a name without '+' and '#'")]
+    Share,
+}
+
+/// The name of a topic: what a PUBLISH goes to. One character or more, no wildcard, at most 65,535 bytes.
+///
+/// Cheap to clone: it shares the buffer that it was made of or decoded from.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicName(Bytes);
+
+/// A topic filter: what a subscription asks for, maybe with wildcards, maybe `$share/NAME/FILTER`.
+///
+/// Cheap to clone: it shares the buffer that it was made of.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicFilter(Bytes);
+
+/// A checked topic name that is borrowed, or the empty one that goes with a topic alias.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Topic<'a>(&'a [u8]);
+
+impl<'a> Topic<'a> {
+    /// The empty topic of a PUBLISH that carries a topic alias instead, section 3.3.2.3.4; 5.0 only.
+    pub const EMPTY: Self = Self(&[]);
+
+    /// Checks a topic name without copying it.
+    pub fn new(name: &'a str) -> Result<Self, TopicError> {
+        check_name(name.as_bytes())?;
+        Ok(Self(name.as_bytes()))
+    }
+
+    /// The name; empty for [`Topic::EMPTY`].
+    pub fn as_str(self) -> &'a str {
+        trusted_str(self.0)
+    }
+
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Wraps bytes that a decoder has checked.
+    pub(crate) const fn from_checked(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Topic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl TopicName {
+    /// Borrows the name for a PUBLISH to send.
+    pub fn borrow(&self) -> Topic<'_> {
+        Topic(&self.0)
+    }
+
+    /// Wraps bytes that a decoder has checked.
+    pub(crate) const fn from_checked(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl TopicFilter {
+    /// The name of the share and the topic filter behind it, if this is a shared subscription, section 4.8.2.
+    pub fn shared(&self) -> Option<(&str, &str)> {
+        self.as_str().strip_prefix(SHARE)?.split_once('/')
+    }
+
+    /// The topic filter that topics are matched against: what stands behind `$share/NAME/`, or all of it.
+    pub fn filter(&self) -> &str {
+        self.shared().map_or(self.as_str(), |(_, filter)| filter)
+    }
+
+    /// True if the filter contains a wildcard.
+    pub fn is_wildcard(&self) -> bool {
+        self.filter().bytes().any(|byte| matches!(byte, b'+' | b'#'))
+    }
+
+    /// Whether this filter takes a topic, section 4.7.
+    ///
+    /// The comparison is byte by byte `[MQTT-4.7.3-4]`; a wildcard in the first level takes no topic that begins
+    /// with `$` `[MQTT-4.7.2-1]`. A shared subscription matches as the filter behind its share name does.
+    pub fn matches(&self, topic: &str) -> bool {
+        filter_matches(self.filter(), topic)
+    }
+}
+
+fn filter_matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for pattern in filter.split('/') {
+        // '#' stands for the parent level and everything below, hence also for no level at all.
+        if pattern == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if pattern == "+" || pattern == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+macro_rules! checked_string {
+    ($name:ident, $check:path) => {
+        impl $name {
+            /// Checks a string that lives as long as the program; copies nothing.
+            pub fn from_static(text: &'static str) -> Result<Self, TopicError> {
+                Self::try_from(Bytes::from_static(text.as_bytes()))
+            }
+
+            /// The string. The bytes were checked when this value was made.
+            pub fn as_str(&self) -> &str {
+                trusted_str(&self.0)
+            }
+
+            /// The bytes of the string, without a copy.
+            pub fn into_bytes(self) -> Bytes {
+                self.0
+            }
+        }
+
+        impl TryFrom<Bytes> for $name {
+            type Error = TopicError;
+            fn try_from(bytes: Bytes) -> Result<Self, TopicError> {
+                $check(&bytes)?;
+                Ok(Self(bytes))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TopicError;
+            fn try_from(text: String) -> Result<Self, TopicError> {
+                Self::try_from(Bytes::from(text))
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = TopicError;
+            fn try_from(text: &str) -> Result<Self, TopicError> {
+                Self::try_from(Bytes::copy_from_slice(text.as_bytes()))
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+    };
+}
+
+checked_string!(TopicName, check_name);
+checked_string!(TopicFilter, check_filter);
+
+/// What a shared subscription begins with.
+const SHARE: &str = "$share/";
+
+/// Checks a topic name. An empty one is refused here; PUBLISH allows it beside a topic alias.
+#[inline]
+pub(crate) fn check_name(name: &[u8]) -> Result<(), TopicError> {
+    check_len(name)?;
+    if name.is_empty() {
+        return Err(TopicError::Empty);
+    }
+    if scan::<true>(name) == Scan::Plain { Ok(()) } else { check_name_slowly(name) }
+}
+
+#[cold]
+fn check_name_slowly(name: &[u8]) -> Result<(), TopicError> {
+    check_text(name)?;
+    if name.iter().any(|byte| matches!(byte, b'+' | b'#')) { Err(TopicError::Wildcard) } else { Ok(()) }
+}
+
+/// Checks a topic filter, with the form of a shared subscription if it begins like one.
+#[inline(always)]
+pub(crate) fn check_filter(filter: &[u8]) -> Result<(), TopicError> {
+    check_len(filter)?;
+    match filter {
+        [] => Err(TopicError::Empty),
+        [b'$', ..] => check_maybe_shared(filter),
+        _ => check_levels(filter),
+    }
+}
+
+#[inline(never)]
+fn check_maybe_shared(filter: &[u8]) -> Result<(), TopicError> {
+    match filter.strip_prefix(SHARE.as_bytes()) {
+        Some(shared) => check_shared(shared),
+        // "$share" alone would be a share without name and filter.
+        None if filter == b"$share" => Err(TopicError::Share),
+        None => check_levels(filter),
+    }
+}
+
+fn check_shared(shared: &[u8]) -> Result<(), TopicError> {
+    let slash = shared.iter().position(|&byte| byte == b'/').ok_or(TopicError::Share)?;
+    let (name, filter) = shared.split_at(slash);
+    let filter = filter.get(1..).unwrap_or_default();
+    check_text(name)?;
+    if name.is_empty() || filter.is_empty() || name.iter().any(|byte| matches!(byte, b'+' | b'#')) {
+        return Err(TopicError::Share);
+    }
+    check_levels(filter)
+}
+
+/// Checks the characters, and that each wildcard fills its level and `#` is the last byte.
+#[inline(always)]
+fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
+    match scan_filter(filter, |at| check_wildcard(filter, at))? {
+        Scan::Plain => Ok(()),
+        Scan::Other => Ok(check_text_slowly(filter)?),
+    }
+}
+
+#[inline(always)]
+fn check_wildcard(filter: &[u8], at: usize) -> Result<(), TopicError> {
+    let begins_level = matches!(filter.get(..at), Some([] | [.., b'/']));
+    match filter.get(at..) {
+        Some([b'#']) | Some([b'+']) | Some([b'+', b'/', ..]) if begins_level => Ok(()),
+        Some([b'#', ..]) => Err(TopicError::MultiLevel),
+        _ => Err(TopicError::SingleLevel),
+    }
+}
