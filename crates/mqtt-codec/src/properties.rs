@@ -429,6 +429,11 @@ impl<'a> Properties<'a> {
         self.raw().find(|raw| raw.id == id)
     }
 
+    /// Which property stands first.
+    pub(crate) fn first(self) -> Option<PropertyId> {
+        PropertyId::from_u8(*self.0.first()?)
+    }
+
     /// The first property that may not stand in this place, or not again.
     pub(crate) fn misplaced(self, place: Place) -> Option<PropertyId> {
         let mut seen = 0;

@@ -41,6 +41,11 @@ impl Text {
         trusted_str(&self.0)
     }
 
+    /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
+    pub(crate) fn as_checked(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The bytes of the string, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.0

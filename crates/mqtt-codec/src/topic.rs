@@ -64,7 +64,7 @@ impl<'a> Topic<'a> {
         trusted_str(self.0)
     }
 
-    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+    pub(crate) const fn as_checked(self) -> &'a [u8] {
         self.0
     }
 
@@ -146,6 +146,11 @@ macro_rules! checked_string {
             /// The string. The bytes were checked when this value was made.
             pub fn as_str(&self) -> &str {
                 trusted_str(&self.0)
+            }
+
+            /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
+            pub(crate) fn as_checked(&self) -> &[u8] {
+                &self.0
             }
 
             /// The bytes of the string, without a copy.

@@ -314,9 +314,9 @@ pub(crate) fn check_properties(
     properties: Properties<'_>,
     version: Version,
 ) -> Result<(), EncodeError> {
-    let Some(first) = properties.iter().next() else { return Ok(()) };
+    let Some(first) = properties.first() else { return Ok(()) };
     if !version.is_v5() {
-        return Err(EncodeError::NotInVersion { packet, field: Field::Property(first.id()), version });
+        return Err(EncodeError::NotInVersion { packet, field: Field::Property(first), version });
     }
     match properties.misplaced(place) {
         Some(property) => Err(EncodeError::PropertyNotAllowed { packet, property }),

@@ -291,7 +291,7 @@ impl Head<'_> {
         self.check(version)?;
         let remaining = self.remaining_len(version, payload.len());
         check_size(PACKET, remaining)?;
-        let topic = self.topic.as_bytes();
+        let topic = self.topic.as_checked();
         let copied = if payload.len() < SEGMENT_LEN { payload.len() } else { 0 };
         let bytes = out.start(self.first_byte(), remaining, remaining - payload.len() + copied);
         bytes.extend_from_slice(&(topic.len() as u16).to_be_bytes());
@@ -309,7 +309,7 @@ impl Head<'_> {
     #[inline(always)]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         let plain = self.properties.is_empty() && self.alias.is_none() && self.expiry.is_none();
-        if plain && !self.topic.as_bytes().is_empty() && version != Version::V3_1 {
+        if plain && !self.topic.as_checked().is_empty() && version != Version::V3_1 {
             return Ok(());
         }
         self.check_rare(version)
@@ -333,7 +333,7 @@ impl Head<'_> {
         if has_alias && self.alias.is_some() {
             return Err(EncodeError::PropertyNotAllowed { packet: PACKET, property: topic_alias });
         }
-        if self.topic.as_bytes().is_empty() && self.alias.is_none() && !has_alias {
+        if self.topic.as_checked().is_empty() && self.alias.is_none() && !has_alias {
             return Err(refuse(PACKET, Field::TopicName, Fault::Topic(TopicError::Empty)));
         }
         // `[31-16]`
@@ -364,7 +364,7 @@ impl Head<'_> {
         } else {
             0
         };
-        2 + self.topic.as_bytes().len() + id + properties + payload
+        2 + self.topic.as_checked().len() + id + properties + payload
     }
 
     /// Bytes of the properties without their length.

@@ -7,7 +7,7 @@ use crate::properties::{Place, Properties, PropertiesBuf};
 use crate::scalar::{PacketId, SubscriptionOptions};
 use crate::topic::{TopicFilter, check_filter};
 use crate::version::Version;
-use crate::wire::{binary, byte, fail, put_binary, trusted_text};
+use crate::wire::{binary, byte, fail, put_binary, trusted_binary, trusted_text};
 use crate::wire_buf::WireBuf;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ impl Subscribe {
             if options.no_local && filter.shared().is_some() {
                 return Err(refuse(PACKET, Field::SubscriptionOptions, Fault::NoLocalOnShared));
             }
-            put_binary(&mut list, filter.as_bytes());
+            put_binary(&mut list, filter.as_checked());
             list.push(options.to_byte());
         }
         if list.is_empty() {
@@ -75,7 +75,7 @@ impl Subscribe {
     pub fn encode(&self, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
         check_properties(PACKET, Place::Subscribe, self.properties(), version)?;
         // Options of 5.0 do not leak into older versions `[MQTT-3.8.3-4/3.1.1]`.
-        if !version.is_v5() && self.filters().any(|(_, options)| options.to_byte() & V5_OPTIONS != 0) {
+        if !version.is_v5() && option_bytes(self.0.list()).any(|options| options & V5_OPTIONS != 0) {
             return Err(EncodeError::NotInVersion {
                 packet: PACKET,
                 field: Field::SubscriptionOptions,
@@ -120,6 +120,17 @@ impl fmt::Debug for Filters<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }
+}
+
+/// The options byte behind each filter of a checked list.
+fn option_bytes(list: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = list;
+    core::iter::from_fn(move || {
+        let (_, after) = trusted_binary(rest)?;
+        let (&options, after) = after.split_first()?;
+        rest = after;
+        Some(options)
+    })
 }
 
 fn check_filters(list: &[u8], version: Version) -> Result<(), nom::Err<DecodeError>> {
