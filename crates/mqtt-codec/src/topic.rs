@@ -113,22 +113,26 @@ impl TopicFilter {
     /// The comparison is byte by byte `[MQTT-4.7.3-4]`; a wildcard in the first level takes no topic that begins
     /// with `$` `[MQTT-4.7.2-1]`. A shared subscription matches as the filter behind its share name does.
     pub fn matches(&self, topic: &str) -> bool {
-        filter_matches(self.filter(), topic)
+        let filter = match self.as_checked().strip_prefix(SHARE.as_bytes()) {
+            None => self.as_checked(),
+            Some(_) => self.filter().as_bytes(),
+        };
+        filter_matches(filter, topic.as_bytes())
     }
 }
 
-fn filter_matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+fn filter_matches(filter: &[u8], topic: &[u8]) -> bool {
+    if topic.starts_with(b"$") && matches!(filter, [b'+' | b'#', ..]) {
         return false;
     }
-    let mut levels = topic.split('/');
-    for pattern in filter.split('/') {
+    let mut levels = topic.split(|&byte| byte == b'/');
+    for pattern in filter.split(|&byte| byte == b'/') {
         // '#' stands for the parent level and everything below, hence also for no level at all.
-        if pattern == "#" {
+        if pattern == b"#" {
             return true;
         }
         match levels.next() {
-            Some(level) if pattern == "+" || pattern == level => {}
+            Some(level) if pattern == b"+" || pattern == level => {}
             _ => return false,
         }
     }
