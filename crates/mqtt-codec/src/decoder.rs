@@ -119,20 +119,21 @@ impl Decoder {
         }
     }
 
-    /// A server's first packet: a CONNECT of any version. Flags and length are read by the rules that all have.
+    /// A server's first packet: a CONNECT of any version. Flags and length are first read by the rules of 3.1, which
+    /// takes what any version takes.
     fn decode_first(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let Some(header) = FixedHeader::read(input, Version::V3_1_1)? else { return Ok(None) };
+        let Some(header) = FixedHeader::read(input, Version::V3_1)? else { return Ok(None) };
         if header.packet != PacketType::Connect {
             return Err(unexpected(header.packet));
         }
-        self.check_header(&header, Version::V3_1_1)?;
+        self.check_header(&header, Version::V3_1)?;
         if input.len() < header.size {
             return Ok(None);
         }
         let body = input.get(header.len..header.size).unwrap_or_default();
         let (_, version) =
             Connect::parse_version(body).map_err(|error| error_of(error).within(header.packet))?;
-        // Once more with the version known: 5.0 asks for the shortest form of the length.
+        // Once more with the version known: 3.1.1 checks the flags, and 5.0 also the form of the length.
         FixedHeader::read(input, version)?;
         let connect = self.decode_other(&header, input, version)?;
         self.version = Some(version);

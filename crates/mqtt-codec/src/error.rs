@@ -61,8 +61,7 @@ impl DecodeError {
             | Fault::DupAtQoS0
             | Fault::ReservedPacketType
             | Fault::UnknownProperty
-            | Fault::PropertyNotAllowed
-            | Fault::NotInVersion(_) => ReasonCode::MALFORMED_PACKET,
+            | Fault::PropertyNotAllowed => ReasonCode::MALFORMED_PACKET,
             Fault::TooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
             Fault::UnsupportedVersion(_) => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
             Fault::ZeroAlias => ReasonCode::TOPIC_ALIAS_INVALID,
@@ -135,6 +134,10 @@ pub enum Fault {
     /// A property that does not belong in this packet.
     #[error("the property is not allowed in this packet")]
     PropertyNotAllowed,
+    /// A property that belongs in this packet, but only when the other side sends it `[MQTT-3.3.4-6]`
+    /// `[MQTT-3.14.2-2]`.
+    #[error("the property is not allowed from this side")]
+    PropertyNotFromSender,
     /// A property twice that may stand once.
     #[error("the property is repeated")]
     RepeatedProperty,
@@ -171,9 +174,6 @@ pub enum Fault {
     /// A packet that this side never receives, or a CONNECT missing or repeated.
     #[error("the packet type is not expected here")]
     UnexpectedPacket,
-    /// A field that this version of MQTT does not have.
-    #[error("MQTT {0} does not have this")]
-    NotInVersion(Version),
     /// The packet is larger than the decoder's limit `[MQTT-3.1.2-24]`.
     #[error("the packet has {size} bytes, {} more than the maximum packet size of {limit}", size - limit)]
     TooLarge {

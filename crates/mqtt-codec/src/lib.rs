@@ -74,6 +74,8 @@ mod properties;
 mod properties_builder;
 mod reason;
 mod scalar;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod text;
 #[cfg(feature = "tokio-util")]
 mod tokio_codec;

@@ -2,7 +2,7 @@
 
 use super::{
     PacketType, Sender, check_properties, check_reason, check_size, packet_len, properties_len,
-    put_properties,
+    put_properties, refuse,
 };
 use crate::error::{EncodeError, Fault, Field};
 use crate::properties::{PropertiesBuf, properties};
@@ -60,10 +60,10 @@ impl Ack {
         Ok((rest, Self { id, reason, properties }))
     }
 
-    /// Appends this as a packet of one of the four types. On an error nothing was written.
+    /// Appends this as a packet of one of the four types; refuses any other. On an error nothing was written.
     #[inline]
     pub fn encode(&self, packet: PacketType, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
-        if self.reason == ReasonCode::SUCCESS && self.properties.is_empty() {
+        if self.reason == ReasonCode::SUCCESS && self.properties.is_empty() && is_ack(packet) {
             let [high, low] = self.id.get().to_be_bytes();
             out.reserve(4).extend_from_slice(&[packet.first_byte(), 2, high, low]);
             return Ok(());
@@ -77,6 +77,9 @@ impl Ack {
         version: Version,
         out: &mut WireBuf,
     ) -> Result<(), EncodeError> {
+        if !is_ack(packet) {
+            return Err(refuse(packet, Field::FixedHeader, Fault::UnexpectedPacket));
+        }
         if !version.is_v5() && self.reason != ReasonCode::SUCCESS {
             return Err(EncodeError::NotInVersion { packet, field: Field::ReasonCode, version });
         }
@@ -105,4 +108,10 @@ impl Ack {
             (_, false) => 3 + properties_len(self.properties.view(), version),
         }
     }
+}
+
+/// Whether packets of this type have the form of this file.
+#[inline(always)]
+const fn is_ack(packet: PacketType) -> bool {
+    matches!(packet, PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp)
 }

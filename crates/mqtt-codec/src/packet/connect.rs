@@ -192,6 +192,12 @@ impl Connect {
 }
 
 impl Will {
+    /// A will at QoS 0, not retained, without properties.
+    pub fn new(topic: TopicName, payload: impl Into<Bytes>) -> Self {
+        let properties = PropertiesBuf::new();
+        Self { topic, payload: payload.into(), qos: QoS::AtMostOnce, retain: false, properties }
+    }
+
     #[inline(always)]
     fn parse<'a>(input: &'a [u8], frame: &Bytes, flags: u8, version: Version) -> Parsed<'a, Self> {
         let Some(qos) = QoS::from_u8((flags & WILL_QOS) >> 3) else {

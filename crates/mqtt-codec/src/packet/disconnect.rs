@@ -50,7 +50,7 @@ impl Disconnect {
         let (rest, checked) = properties(rest, Place::Disconnect)?;
         // `[MQTT-3.14.2-2]`
         if sender == Some(Sender::Server) && checked.has(PropertyId::SessionExpiryInterval) {
-            return fail(Field::Property(PropertyId::SessionExpiryInterval), Fault::ValueNotAllowed);
+            return fail(Field::Property(PropertyId::SessionExpiryInterval), Fault::PropertyNotFromSender);
         }
         Ok((rest, Self { reason, properties: PropertiesBuf::from_checked(share(frame, checked.block)) }))
     }

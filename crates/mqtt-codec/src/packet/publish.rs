@@ -22,14 +22,16 @@ const DUP: u8 = 0x08;
 
 /// A PUBLISH that was received: its frame and where the fields lie in it. Nothing of it was copied; it keeps the
 /// read buffer that it came in alive.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Two are equal if they say the same, in whatever version's frame.
+#[derive(Clone)]
 pub struct Publish {
     frame: Bytes,
     fields: Fields,
 }
 
 /// Where the fields of a PUBLISH lie in its frame, and what its header says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields {
     first: u8,
     /// The topic begins here: 4 to 7.
@@ -74,7 +76,10 @@ impl Fields {
             has_alias = checked.has(PropertyId::TopicAlias);
             // A client tells no subscription identifiers `[MQTT-3.3.4-6]`.
             if sender == Some(Sender::Client) && checked.has(PropertyId::SubscriptionIdentifier) {
-                return fail(Field::Property(PropertyId::SubscriptionIdentifier), Fault::PropertyNotAllowed);
+                return fail(
+                    Field::Property(PropertyId::SubscriptionIdentifier),
+                    Fault::PropertyNotFromSender,
+                );
             }
             properties_at = Some(body.len() - after.len() - checked.block.len());
             rest = after;
@@ -202,6 +207,17 @@ impl Publish {
     }
 }
 
+impl PartialEq for Publish {
+    fn eq(&self, other: &Self) -> bool {
+        (self.fields.first, self.fields.id) == (other.fields.first, other.fields.id)
+            && self.topic_bytes() == other.topic_bytes()
+            && self.properties() == other.properties()
+            && self.payload() == other.payload()
+    }
+}
+
+impl Eq for Publish {}
+
 impl fmt::Debug for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publish")
@@ -220,8 +236,8 @@ impl fmt::Debug for Publish {
 /// use bytes::Bytes;
 /// use mqtt_codec::{Delivery, Properties, PublishParts, Topic, Version, WireBuf};
 ///
-/// let mut out = WireBuf::new();
-/// let publish = PublishParts::new(Delivery::AtMostOnce, Topic::new("hall/lamp")?, &Bytes::from_static(b"on"));
+/// let (mut out, payload) = (WireBuf::new(), Bytes::from_static(b"on"));
+/// let publish = PublishParts::new(Delivery::AtMostOnce, Topic::new("hall/lamp")?, &payload);
 /// publish.encode(Version::V3_1_1, &mut out)?;
 /// assert_eq!(out.to_vec(), b"\x30\x0d\x00\x09hall/lampon");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
