@@ -66,6 +66,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod decisions;
 mod decoder;
 mod error;
 mod frame;
@@ -101,3 +102,8 @@ pub use self::tokio_codec::{Codec, CodecError};
 pub use self::topic::{Topic, TopicError, TopicFilter, TopicName};
 pub use self::version::Version;
 pub use self::wire_buf::{SEGMENT_LEN, WireBuf};
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,60 @@
+//! The command `mqtt`: `mqtt pub` publishes, `mqtt sub` subscribes. Flags are those of `mosquitto_pub` and
+//! `mosquitto_sub`; exit codes are listed in the help and in README.md.
+//!
+//! It speaks MQTT over plain TCP; TLS, WebSocket and proxies are not in this version.
+
+mod args;
+mod connection;
+mod deliveries;
+mod failure;
+mod format;
+mod options;
+mod output;
+mod properties;
+mod publish;
+mod server;
+mod signals;
+mod subscribe;
+mod usage;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::failure::{Exit, Failure};
+use crate::output::Report;
+
+fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage::tell(&error),
+    };
+    let (name, connection) = match &command {
+        Command::Pub(args) => ("mqtt pub", &args.connection),
+        Command::Sub(args) => ("mqtt sub", &args.connection),
+    };
+    let report = Report::new(name, connection.debug, connection.quiet);
+    let exit = run(command, report).unwrap_or_else(|failure| {
+        report.error(&failure);
+        failure.exit
+    });
+    exit.into()
+}
+
+fn run(command: Command, report: Report) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::wrong(format!("no runtime: {error}")))?;
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Pub(args) => publish::run(args, report).await,
+            Command::Sub(args) => subscribe::run(args, report).await,
+        }
+    });
+    // Standard input may still be waited for, by a thread that cannot be called off.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,38 @@
+//! Clients of MQTT 3.1, 3.1.1 and 5.0 publish at each QoS, and one client hears them all.
+//!
+//! ```sh
+//! cargo run --example quickstart                       # with a small broker of its own
+//! cargo run --example quickstart mqtt://localhost:1883 # with a broker that runs there
+//! ```
+
+use core::error::Error;
+use mqtt_client::{Protocol, QoS, connect};
+use mqtt_testkit::broker::Broker;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let own_broker = Broker::start().await?;
+    let url = std::env::args().nth(1).unwrap_or_else(|| own_broker.url());
+    let house = format!("quickstart/{}", std::process::id());
+    println!("broker  {url}");
+
+    let listener = connect(&url).await?;
+    let mut messages = listener.subscribe(format!("{house}/#")).qos(QoS::ExactlyOnce).await?;
+
+    for protocol in [Protocol::V3_1, Protocol::V3_1_1, Protocol::V5] {
+        let client = connect(&url).protocol(protocol).await?;
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let topic = format!("{house}/{protocol}");
+            client.publish(topic, format!("hello at QoS {qos}")).qos(qos).await?;
+
+            let message = messages.next().await.ok_or("the stream has ended")?;
+            println!("{:28}  {}", message.topic(), String::from_utf8_lossy(message.payload()));
+        }
+        client.disconnect().await?;
+    }
+
+    messages.unsubscribe().await?;
+    listener.disconnect().await?;
+    println!("goodbye");
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! The options of a client, and its start.
+
+use crate::address::Address;
+use crate::client::Client;
+use crate::connection::Status;
+use crate::driver::Driver;
+use crate::error::{ConnectError, OptionFault};
+use crate::plan::{Options, Plan, Protocol};
+use crate::reconnect::ReconnectPolicy;
+use crate::room::Size;
+use crate::submissions::Shared;
+use bytes::Bytes;
+use core::fmt;
+use core::time::Duration;
+use mqtt_session::{CleanStart, OnSessionLost, PropertiesBuf, Property, Text, TextError, Will};
+use mqtt_transport::{BoxFuture, Connect};
+use std::sync::Arc;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{oneshot, watch};
+
+/// Begins to connect to the server at `url`: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, or `tcp://` for the same. User and
+/// password may be percent-encoded. Without a port it is 1883.
+///
+/// Nothing happens before the builder is awaited or [started](ConnectBuilder::start); that is also when everything is
+/// checked.
+pub fn connect(url: &str) -> ConnectBuilder {
+    ConnectBuilder {
+        url: url.to_owned(),
+        options: Options::default(),
+        client_id: None,
+        protocol: Protocol::default(),
+        connect_timeout: Duration::from_secs(10),
+        reconnect: ReconnectPolicy::default(),
+        queue: Size { messages: 10_000, bytes: 64 * 1024 * 1024 },
+        connector: None,
+        fault: None,
+    }
+}
+
+/// The options of a client, from [`connect`].
+///
+/// Awaiting it connects, and fails if the first attempt does: an error here is at once an answer. [`start`](Self::start)
+/// keeps trying in the background instead. Either way the client has a task of its own on the current tokio runtime,
+/// whose time and I/O must be enabled, and comes back by itself when the connection is lost later.
+///
+/// Dropping the future of an awaited builder gives up the attempt.
+#[must_use = "nothing happens before it is awaited or started"]
+pub struct ConnectBuilder {
+    url: String,
+    options: Options,
+    client_id: Option<Text>,
+    protocol: Protocol,
+    connect_timeout: Duration,
+    reconnect: ReconnectPolicy,
+    queue: Size,
+    connector: Option<Arc<dyn Connect>>,
+    /// The first option that could not even be kept.
+    fault: Option<(&'static str, OptionFault)>,
+}
+
+impl ConnectBuilder {
+    /// The client identifier, section 3.1.3.1. A random one of 22 letters and digits if it is not set. A server keeps one
+    /// session for each: a client that wants to find its session again must choose its own. Empty lets the server
+    /// choose (5.0, 3.1.1). MQTT 3.1 allows 1 to 23 characters.
+    pub fn client_id(mut self, id: &str) -> Self {
+        self.client_id = self.text("client_id", id);
+        self
+    }
+
+    /// User name and password. They take the place of those in the URL.
+    pub fn credentials(self, username: &str, password: impl Into<Bytes>) -> Self {
+        let mut this = self.username(username);
+        let password = password.into();
+        if password.len() > usize::from(u16::MAX) {
+            this.fault("credentials", OptionFault::TooLong("65,535 bytes"));
+        }
+        this.options.password = Some(password);
+        this
+    }
+
+    /// The user name, without a password.
+    pub fn username(mut self, username: &str) -> Self {
+        self.options.username = self.text("username", username);
+        self
+    }
+
+    /// Whether to begin a new session or to resume one that the server may have.
+    ///
+    /// If it is not set, a 5.0 client begins anew and resumes after a cut ([`CleanStart::FirstOnly`]). A 3.x client
+    /// begins anew each time ([`CleanStart::Always`]), since a server keeps a session of 3.x for ever.
+    pub fn clean_start(mut self, clean_start: CleanStart) -> Self {
+        self.options.clean_start = Some(clean_start);
+        self
+    }
+
+    /// How long the server keeps the session after the connection has ended, in whole seconds, [`Duration::MAX`] for
+    /// ever; 5.0 only.
+    ///
+    /// If it is not set, the session outlives a cut by five minutes, and ends when the client says goodbye.
+    pub fn session_expiry(mut self, expiry: Duration) -> Self {
+        self.options.session_expiry = Some(u32::try_from(whole_seconds(expiry)).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// The longest silence between client and server, in whole seconds up to 65,535, section 3.1.2.10: the client sends
+    /// a ping after it, and gives the connection up if that is not answered within 10 s. 60 s if it is not set; zero
+    /// turns it off. A 5.0 server may choose another.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        match u16::try_from(whole_seconds(interval)) {
+            Ok(seconds) => self.options.keep_alive = Some(seconds),
+            Err(_) => self.fault("keep_alive", OptionFault::TooLong("65,535 seconds")),
+        }
+        self
+    }
+
+    /// What the server publishes when the client disappears without a goodbye, section 3.1.2.5.
+    pub fn will(mut self, will: Will) -> Self {
+        self.options.will = Some(will);
+        self
+    }
+
+    /// The version to speak; [`Protocol::Auto`] if it is not set.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// How long one attempt may take, from looking up the host to the server's answer. 10 s if it is not set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// When to try again after the connection was lost.
+    pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
+    /// As many QoS 1 and 2 messages the server may send before they are acknowledged, 1 to 65,535; 5.0 only. It bounds
+    /// what waits in the queues of subscriptions. 65,535 if it is not set.
+    pub fn receive_maximum(mut self, messages: u16) -> Self {
+        self.options.receive_maximum = Some(messages);
+        self
+    }
+
+    /// The largest packet to accept, in bytes. Before 5.0 the server is not told, and a larger packet ends the
+    /// connection. The protocol's limit of 256 MiB if it is not set.
+    pub fn maximum_packet_size(mut self, bytes: u32) -> Self {
+        self.options.maximum_packet_size = Some(bytes);
+        self
+    }
+
+    /// As many topics the server may replace by numbers; 5.0 only. 0 if it is not set.
+    pub fn topic_alias_maximum(mut self, aliases: u16) -> Self {
+        self.options.topic_alias_maximum = Some(aliases);
+        self
+    }
+
+    /// Adds a user property to CONNECT; 5.0 only.
+    pub fn user_property(mut self, name: &str, value: &str) -> Self {
+        if let (Some(name), Some(value)) =
+            (self.text("user_property", name), self.text("user_property", value))
+        {
+            self.options.user_properties.push((name, value));
+        }
+        self
+    }
+
+    /// Properties of CONNECT, section 3.1.2.11, for those who have them at hand; 5.0 only. Each sets the option that it
+    /// stands for.
+    pub fn connect_properties(mut self, properties: PropertiesBuf) -> Self {
+        let properties = properties.view();
+        for property in properties.iter() {
+            match property {
+                Property::SessionExpiryInterval(seconds) => self.options.session_expiry = Some(seconds),
+                Property::ReceiveMaximum(messages) => self.options.receive_maximum = Some(messages),
+                Property::MaximumPacketSize(bytes) => self.options.maximum_packet_size = Some(bytes),
+                Property::TopicAliasMaximum(aliases) => self.options.topic_alias_maximum = Some(aliases),
+                Property::RequestResponseInformation(wanted) => {
+                    self.options.request_response_information = Some(wanted);
+                }
+                Property::RequestProblemInformation(wanted) => {
+                    self.options.request_problem_information = Some(wanted);
+                }
+                Property::UserProperty(name, value) => self = self.user_property(name, value),
+                Property::AuthenticationMethod(method) => {
+                    let data = Bytes::copy_from_slice(properties.authentication_data().unwrap_or_default());
+                    self.options.authentication =
+                        self.text("connect_properties", method).map(|method| (method, data));
+                }
+                Property::AuthenticationData(_) => {}
+                _ => self.fault("connect_properties", OptionFault::NotInConnect),
+            }
+        }
+        self
+    }
+
+    /// What becomes of unacknowledged messages when the server has lost the session. They are sent again if it is not
+    /// set, and may so arrive twice.
+    pub fn on_session_lost(mut self, policy: OnSessionLost) -> Self {
+        self.options.on_session_lost = policy;
+        self
+    }
+
+    /// The bounds of the queue: messages that are accepted and not yet sent, and bytes of those and of the ones that wait
+    /// for their acknowledgement. A message larger than `bytes` is accepted alone. 10,000 messages and 64 MiB if it is
+    /// not set.
+    pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.queue = Size { messages: messages.max(1), bytes };
+        self
+    }
+
+    /// Opens transports by this connector. The URL then only serves for its credentials.
+    pub fn connector(mut self, connector: impl Connect + 'static) -> Self {
+        self.connector = Some(Arc::new(connector));
+        self
+    }
+
+    /// Starts the client and does not wait for a connection: it tries until it succeeds, or until its policy or a cause
+    /// that does not pass ends it.
+    ///
+    /// # Errors
+    ///
+    /// Only what is wrong with the options, or [`ConnectError::NoRuntime`].
+    pub fn start(self) -> Result<Client, ConnectError> {
+        self.launch(None)
+    }
+
+    async fn connect(self) -> Result<Client, ConnectError> {
+        let (first, connected) = oneshot::channel();
+        let client = self.launch(Some(first))?;
+        connected.await.unwrap_or(Err(ConnectError::Cancelled))?;
+        Ok(client)
+    }
+
+    fn launch(
+        self,
+        first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+    ) -> Result<Client, ConnectError> {
+        let queue = self.queue;
+        let plan = self.plan()?;
+        plan.session()?;
+        let runtime = Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        let shared = Arc::new(Shared::new(queue));
+        let (status, changes) = watch::channel(Status::default());
+        let driver = Driver::new(plan, shared.clone(), status, first)?;
+        runtime.spawn(driver.run());
+        Ok(Client::new(shared, changes))
+    }
+
+    /// Everything that can be found wrong before the server is asked is found here.
+    fn plan(self) -> Result<Plan, ConnectError> {
+        if let Some((option, fault)) = self.fault {
+            return Err(ConnectError::InvalidOption { option, fault });
+        }
+        let address = Address::parse(&self.url)?;
+        let connector = self.connector.unwrap_or_else(|| address.connector());
+        let mut options = self.options;
+        options.client_id = match self.client_id {
+            Some(id) => id,
+            None => random_id(),
+        };
+        if options.username.is_none() && options.password.is_none() {
+            let username = address.username.map(Text::try_from).transpose();
+            options.username = username
+                .map_err(|fault| ConnectError::InvalidOption { option: "username", fault: fault.into() })?;
+            options.password = address.password.map(Bytes::from);
+        }
+        Ok(Plan::new(connector, self.connect_timeout, self.reconnect, options, self.protocol))
+    }
+
+    fn text(&mut self, option: &'static str, text: &str) -> Option<Text> {
+        let checked: Result<Text, TextError> = Text::try_from(text);
+        checked.map_err(|error| self.fault(option, error.into())).ok()
+    }
+
+    fn fault(&mut self, option: &'static str, fault: OptionFault) {
+        self.fault.get_or_insert((option, fault));
+    }
+}
+
+impl IntoFuture for ConnectBuilder {
+    type Output = Result<Client, ConnectError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+/// Shows no URL, user name or password.
+impl fmt::Debug for ConnectBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectBuilder")
+            .field("client_id", &self.client_id)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A part of a second counts as a whole one: zero means something else.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
+/// What every server must accept: up to 23 digits and letters [MQTT-3.1.3-5].
+fn random_id() -> Text {
+    let id: String = "mqtt".chars().chain((0..18).map(|_| fastrand::alphanumeric())).collect();
+    Text::try_from(id).unwrap_or_default()
+}

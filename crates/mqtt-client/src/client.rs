@@ -1,0 +1,179 @@
+//! The handle.
+
+use crate::connection::{Alive, Events, Status, StatusWatch};
+use crate::error::{Closed, DisconnectError, PublishError, SubscribeError, UnsubscribeError};
+use crate::publish::{PublishBuilder, message};
+use crate::submissions::{Command, Handle, Shared, Stop};
+use crate::subscription::{SubscribeBuilder, Subscription, unsubscribed};
+use bytes::Bytes;
+use core::future::poll_fn;
+use core::time::Duration;
+use mqtt_session::{Disconnect, PropertiesBuf, QoS, ReasonCode, SubscriptionOptions, TopicFilter, TopicName};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// A client of one server: a cheap clone, usable from any task.
+///
+/// A task of its own keeps the connection: pings are sent, acknowledgements returned and lost connections dialled again
+/// whether or not anybody polls anything. It ends when it is told to ([`disconnect`](Self::disconnect),
+/// [`abort`](Self::abort)), when it gives up ([`ReconnectPolicy`](crate::ReconnectPolicy)), or when the last `Client`
+/// and [`Subscription`] are dropped. In that last case it still sends what was accepted, as far as the server's window
+/// lets it, and says goodbye; to be sure of deliveries, [`drain`](Self::drain) first.
+#[derive(Clone, Debug)]
+pub struct Client {
+    alive: Alive,
+    status: watch::Receiver<Status>,
+}
+
+impl Client {
+    pub(crate) fn new(shared: Arc<Shared>, status: watch::Receiver<Status>) -> Self {
+        Self { alive: Arc::new(Handle { shared }), status }
+    }
+
+    /// A message to publish: await it for its delivery, or [`enqueue`](PublishBuilder::enqueue) it.
+    ///
+    /// The topic is a `&str`, a `String` or a [`TopicName`] that was checked before; the payload anything that becomes
+    /// [`Bytes`] without a copy: `&'static str`, `&'static [u8]`, `String`, `Vec<u8>`, `Bytes`.
+    pub fn publish<T>(&self, topic: T, payload: impl Into<Bytes>) -> PublishBuilder<'_>
+    where
+        T: TryInto<TopicName>,
+        PublishError: From<T::Error>,
+    {
+        PublishBuilder::new(&self.alive.shared, message(topic, payload))
+    }
+
+    /// A subscription to one topic filter, a `&str`, a `String` or a checked [`TopicFilter`]: await it.
+    pub fn subscribe<F>(&self, filter: F) -> SubscribeBuilder<'_>
+    where
+        F: TryInto<TopicFilter>,
+        SubscribeError: From<F::Error>,
+    {
+        self.subscribe_all([(filter, QoS::AtMostOnce)])
+    }
+
+    /// One subscription to several topic filters, each with its QoS or [`SubscriptionOptions`], asked for at once:
+    /// await it. It fails if the server refuses all of them, see [`Subscription::results`].
+    pub fn subscribe_all<F, O>(&self, filters: impl IntoIterator<Item = (F, O)>) -> SubscribeBuilder<'_>
+    where
+        F: TryInto<TopicFilter>,
+        SubscribeError: From<F::Error>,
+        O: Into<SubscriptionOptions>,
+    {
+        let checked = filters.into_iter().map(|(filter, options)| Ok((filter.try_into()?, options.into())));
+        SubscribeBuilder::new(&self.alive, checked.collect())
+    }
+
+    /// Unsubscribes these filters, whoever holds them, and waits for the server's answer. A [`Subscription`] without any
+    /// other filter ends. This also ends what an earlier run of the program has subscribed in a session that was
+    /// resumed.
+    ///
+    /// Dropping the future after it was polled changes nothing: the filters are unsubscribed.
+    ///
+    /// # Errors
+    ///
+    /// A filter is none, the server refused, or the client has ended.
+    pub async fn unsubscribe<F>(&self, filters: impl IntoIterator<Item = F>) -> Result<(), UnsubscribeError>
+    where
+        F: TryInto<TopicFilter>,
+        UnsubscribeError: From<F::Error>,
+    {
+        let filters = filters.into_iter().map(TryInto::try_into).collect::<Result<Vec<_>, _>>()?;
+        if filters.is_empty() {
+            return Err(UnsubscribeError::NoFilter);
+        }
+        let names = filters.clone();
+        let shared = &self.alive.shared;
+        let cell = shared.submit(|cell| Command::Unsubscribe(filters, PropertiesBuf::new(), cell))?;
+        unsubscribed(shared, cell, &names).await
+    }
+
+    /// A stream of the messages that no subscription takes: those of filters that an earlier run of the program has
+    /// subscribed in a session that was resumed, or that were [detached](Subscription::detach). Without one they are
+    /// acknowledged, dropped and [counted](Status::unclaimed); after the first connection, if it resumed a session,
+    /// they are kept for ten seconds.
+    pub fn unmatched(&self) -> Subscription {
+        Subscription::unmatched(&self.alive)
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> Status {
+        let queued = self.alive.shared.queued();
+        Status {
+            queued: queued.messages,
+            queued_bytes: queued.bytes,
+            open: self.alive.shared.left(),
+            ..self.status.borrow().clone()
+        }
+    }
+
+    /// Shows each change of state.
+    pub fn watch(&self) -> StatusWatch {
+        StatusWatch { changes: self.status.clone() }
+    }
+
+    /// What happens to the connection. The first stream has its events from the beginning, later ones from now on.
+    pub fn events(&self) -> Events {
+        Events { queue: self.alive.shared.listen() }
+    }
+
+    /// Ends the client: sends what was accepted, as far as the server's window lets it, then DISCONNECT, and closes the
+    /// connection. It does not wait for acknowledgements, see [`drain`](Self::drain); what lacks one completes as
+    /// [`Outcome::Unknown`](crate::Outcome::Unknown), what was not sent as
+    /// [`Outcome::NotSent`](crate::Outcome::NotSent). Every call after it fails. Streams end once they are read.
+    ///
+    /// Dropping the future after it was polled changes nothing: the client ends.
+    ///
+    /// # Errors
+    ///
+    /// The client had already ended otherwise.
+    pub async fn disconnect(&self) -> Result<(), DisconnectError> {
+        self.disconnect_with(ReasonCode::NORMAL_DISCONNECTION, PropertiesBuf::new()).await
+    }
+
+    /// [`disconnect`](Self::disconnect) with a reason, as [`ReasonCode::DISCONNECT_WITH_WILL_MESSAGE`], and properties,
+    /// section 3.14.2; 5.0 only.
+    ///
+    /// # Errors
+    ///
+    /// The reason or a property cannot be sent, in which case the goodbye was a plain one; or the client had already
+    /// ended otherwise.
+    pub async fn disconnect_with(
+        &self,
+        reason: ReasonCode,
+        properties: PropertiesBuf,
+    ) -> Result<(), DisconnectError> {
+        self.alive.shared.stop(Stop::Disconnect(Disconnect { reason, properties }));
+        match self.closed().await {
+            Closed::Disconnected => match self.alive.shared.goodbye_refused() {
+                Some(refused) => Err(refused.into()),
+                None => Ok(()),
+            },
+            closed => Err(closed.into()),
+        }
+    }
+
+    /// Waits until every message that was accepted is delivered and every request answered, but not longer than `limit`.
+    /// Returns how many were left. New ones can still be accepted, and are waited for too.
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn drain(&self, limit: Duration) -> usize {
+        let shared = &self.alive.shared;
+        timeout(limit, poll_fn(|cx| shared.poll_drained(cx))).await.unwrap_or_else(|_| shared.left())
+    }
+
+    /// Ends the client at once and cuts the connection without a goodbye: the server publishes the will.
+    pub fn abort(&self) {
+        self.alive.shared.stop(Stop::Abort);
+    }
+
+    /// Waits until the client has ended, and says why.
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn closed(&self) -> Closed {
+        let mut changes = self.status.clone();
+        // The channel closes when the task is gone.
+        while changes.changed().await.is_ok() {}
+        self.alive.shared.closed().unwrap_or(Closed::TaskEnded)
+    }
+}

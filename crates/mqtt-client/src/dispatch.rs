@@ -1,0 +1,242 @@
+//! What passes between the handles and the session: requests down, events up.
+
+use crate::cells::{CellId, Fate};
+use crate::connection::{Event, State};
+use crate::delivery::HolderId;
+use crate::driver::Driver;
+use crate::requests::Request;
+use crate::room::Size;
+use crate::submissions::{Command, Subscribe, size_of};
+use core::task::Waker;
+use core::time::Duration;
+use mqtt_session::{
+    Connected, Event as SessionEvent, Instant, Negotiated, Outcome, PropertiesBuf, Property, ReasonCode,
+    Token, TopicFilter,
+};
+
+/// How long messages of a session from an earlier run wait for their subscriptions.
+const HOLD: Duration = Duration::from_secs(10);
+/// The highest subscription identifier, section 3.8.2.1.2.
+const LAST_IDENTIFIER: u32 = 268_435_455;
+
+/// # Down
+impl Driver {
+    /// Gives the session what the handles have asked for.
+    pub(crate) fn take_requests(&mut self, now: Instant) {
+        for token in self.exchange.acks.drain(..) {
+            self.session.acknowledge(token, ReasonCode::SUCCESS);
+        }
+        self.full = self.full.saturating_sub(core::mem::take(&mut self.exchange.reopened));
+        if !self.exchange.commands.is_empty() {
+            let mut commands = core::mem::take(&mut self.exchange.commands);
+            for command in commands.drain(..) {
+                if self.established {
+                    self.handle_command(now, command);
+                } else {
+                    self.keep_for_later(now, command);
+                }
+            }
+            // Its memory serves the next batch.
+            self.exchange.commands = commands;
+        }
+        if let Some(stop) = self.exchange.stop.take() {
+            self.stop = Some(stop);
+        }
+        self.apply_effects();
+    }
+
+    fn keep_for_later(&mut self, now: Instant, command: Command) {
+        if let Command::Publish(message, _) = &command {
+            self.early_size += size_of(message);
+        }
+        self.early.push_back((now, command));
+    }
+
+    fn handle_early(&mut self) {
+        self.early_size = Size::default();
+        for (since, command) in core::mem::take(&mut self.early) {
+            self.handle_command(since, command);
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Publish(message, cell) => match self.session.publish(now, message) {
+                Ok(token) => self.requests.insert(token, Request::Publish(cell)),
+                Err(error) => self.settle(cell, Fate::Refused(error)),
+            },
+            Command::Subscribe(subscribe) => self.subscribe(*subscribe),
+            Command::Unsubscribe(filters, properties, cell) => {
+                for filter in &filters {
+                    self.router.drop_filter(filter, &mut self.effects);
+                }
+                self.unsubscribe(filters, properties, Some(cell));
+            }
+            Command::Leave(holder, cell) => {
+                let filters = self.router.remove(holder, &mut self.effects);
+                if !filters.is_empty() {
+                    self.unsubscribe(filters, PropertiesBuf::new(), cell);
+                } else if let Some(cell) = cell {
+                    let (codes, properties) = (Vec::new(), PropertiesBuf::new());
+                    self.settle(cell, Fate::Outcome(Outcome::Unsubscribed { codes, properties }));
+                }
+            }
+            Command::Detach(holder) => self.router.detach(holder, &mut self.effects),
+            Command::Unmatched(holder, inbox) => self.router.add_unmatched(holder, inbox, &mut self.effects),
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) {
+        let Subscribe { mut filters, properties, holder, inbox, cell } = subscribe;
+        for (filter, options) in &mut filters {
+            // The newest SUBSCRIBE for a filter holds for all who share it [MQTT-3.8.4-3]: it must not take quality
+            // from those who have it.
+            options.qos = options.qos.max(self.router.held_qos(filter).unwrap_or_default());
+        }
+        let (properties, identifier) = self.identify(properties);
+        let names: Vec<TopicFilter> = filters.iter().map(|(filter, _)| filter.clone()).collect();
+        let held = filters.iter().map(|(filter, options)| (filter.clone(), options.qos));
+        self.router.add(holder, &inbox, held, identifier, &mut self.effects);
+        match self.session.subscribe(filters, properties) {
+            Ok(token) => self.requests.insert(token, Request::Subscribe { cell, holder, filters: names }),
+            Err(error) => {
+                self.router.remove(holder, &mut self.effects);
+                self.settle(cell, Fate::Refused(error));
+            }
+        }
+    }
+
+    /// Adds a subscription identifier, if the server takes them and the application has not chosen one.
+    fn identify(&mut self, properties: PropertiesBuf) -> (PropertiesBuf, Option<u32>) {
+        let chosen = properties.view().subscription_identifiers().next();
+        if chosen.is_some() {
+            return (properties, chosen);
+        }
+        let identifier = self.next_identifier;
+        let block = properties.view().iter().try_fold(
+            PropertiesBuf::builder().subscription_identifier(identifier),
+            |block, property| match property {
+                Property::UserProperty(name, value) => Some(block.user_property(name, value)),
+                // The session will say that it does not belong here.
+                _ => None,
+            },
+        );
+        match block.filter(|_| self.identifies).map(|block| block.build()) {
+            Some(Ok(identified)) => {
+                self.next_identifier = if identifier == LAST_IDENTIFIER { 1 } else { identifier + 1 };
+                (identified, Some(identifier))
+            }
+            _ => (properties, None),
+        }
+    }
+
+    fn unsubscribe(&mut self, filters: Vec<TopicFilter>, properties: PropertiesBuf, cell: Option<CellId>) {
+        match self.session.unsubscribe(filters, properties) {
+            Ok(token) => self.requests.insert(token, Request::Unsubscribe(cell)),
+            Err(error) => {
+                if let Some(cell) = cell {
+                    self.settle(cell, Fate::Refused(error));
+                }
+            }
+        }
+    }
+}
+
+/// # Up
+impl Driver {
+    /// Passes on what the session has to say. Tasks are woken when all of it is.
+    pub(crate) fn dispatch(&mut self, now: Instant) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                SessionEvent::Message(message, token) => {
+                    let squeezed = self.full > 0;
+                    self.router.deliver(message, token, squeezed, &mut self.effects);
+                }
+                SessionEvent::Completed(token, outcome) => self.complete(token, outcome),
+                SessionEvent::Connected(connected) => self.connected(now, connected),
+                SessionEvent::Ended(end) => self.ended = Some(end),
+                SessionEvent::SubscriptionLost(filter, reason) => {
+                    self.router.drop_filter(&filter, &mut self.effects);
+                    self.shared.announce(&Event::SubscriptionLost(filter, reason));
+                }
+                // Without an authentication method no server may challenge.
+                _ => {}
+            }
+        }
+        self.apply_effects();
+    }
+
+    /// Tells the handle what became of its request.
+    pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
+        let Some(request) = self.requests.remove(token) else { return };
+        self.answered += usize::from(outcome != Outcome::Sent);
+        match request {
+            Request::Publish(cell) | Request::Unsubscribe(Some(cell)) => {
+                self.settle(cell, Fate::Outcome(outcome));
+            }
+            Request::Unsubscribe(None) => {}
+            Request::Subscribe { cell, holder, filters } => {
+                self.subscribed(holder, &filters, &outcome);
+                self.settle(cell, Fate::Outcome(outcome));
+            }
+        }
+    }
+
+    fn subscribed(&mut self, holder: HolderId, filters: &[TopicFilter], outcome: &Outcome) {
+        let Outcome::Subscribed { codes, .. } = outcome else {
+            self.router.remove(holder, &mut self.effects);
+            return;
+        };
+        // [MQTT-3.9.3-2]: 0x80 and above is a refusal.
+        for (filter, _) in filters.iter().zip(codes).filter(|(_, code)| code.is_error()) {
+            self.router.refuse(holder, filter);
+        }
+    }
+
+    fn connected(&mut self, now: Instant, connected: Connected) {
+        let Negotiated { version, subscription_identifier_available, .. } = connected.negotiated;
+        self.up_since = Some(now);
+        self.identifies = version.is_v5() && subscription_identifier_available;
+        self.shared.set_version(version);
+        self.shared.set_negotiated(Some(connected.negotiated.clone()));
+        self.status.send_modify(|status| {
+            status.state = State::Connected;
+            status.negotiated = Some(connected.negotiated.clone());
+        });
+        if !self.established {
+            self.established = true;
+            if connected.session_present {
+                // The server sends at once what it kept, and nobody had the time to subscribe.
+                self.hold_until = Some(now + HOLD);
+                self.router.set_holding(true, &mut self.effects);
+            }
+            self.handle_early();
+        }
+        self.shared.announce(&Event::Connected(connected));
+        if let Some(first) = self.first.take() {
+            // A receiver that is gone has dropped its handle too, which ends the client.
+            _ = first.send(Ok(()));
+        }
+    }
+
+    fn apply_effects(&mut self) {
+        let effects = &mut self.effects;
+        self.full = (self.full + core::mem::take(&mut effects.filled))
+            .saturating_sub(core::mem::take(&mut effects.reopened));
+        for token in effects.acks.drain(..) {
+            self.session.acknowledge(token, ReasonCode::SUCCESS);
+        }
+        let unclaimed = core::mem::take(&mut effects.unclaimed);
+        if unclaimed > 0 {
+            self.status.send_if_modified(|status| {
+                status.unclaimed += unclaimed;
+                false
+            });
+        }
+        effects.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    fn settle(&mut self, cell: CellId, fate: Fate) {
+        self.exchange.settled.push((cell, fate));
+    }
+}

@@ -1,0 +1,450 @@
+//! The one task of a client: it owns the session and the transport, and is the only place that asks a clock.
+
+use crate::clock::Clock;
+use crate::connection::{Event, State, Status};
+use crate::delivery::Effects;
+use crate::error::{Closed, ConnectError};
+use crate::link::Link;
+use crate::plan::Plan;
+use crate::reconnect::Backoff;
+use crate::requests::Requests;
+use crate::room::Size;
+use crate::router::Router;
+use crate::submissions::{Command, Exchange, Load, Shared, Stop};
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use mqtt_session::{Disconnect, End, Event as SessionEvent, Instant, ReasonCode, Session};
+use mqtt_transport::{BoxFuture, BoxTransport};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+/// How long the last words may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// After so many rounds without a pause other tasks have their turn, whatever the transport.
+const ROUNDS: usize = 64;
+
+/// Its methods stand in two files: here is the life of the connection, in `dispatch.rs` what passes between the handles
+/// and the session.
+pub(crate) struct Driver {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plan: Plan,
+    clock: Clock,
+    backoff: Backoff,
+    pub(crate) session: Session,
+    pub(crate) router: Router,
+    pub(crate) requests: Requests,
+    pub(crate) exchange: Exchange,
+    pub(crate) effects: Effects,
+    /// What was asked for before the first connection, and when. It goes to the session once it is certain which
+    /// version is spoken and what the server allows.
+    pub(crate) early: VecDeque<(Instant, Command)>,
+    pub(crate) early_size: Size,
+    /// A server has accepted this client.
+    pub(crate) established: bool,
+    /// Who waits for the first connection.
+    pub(crate) first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+    pub(crate) stop: Option<Stop>,
+    /// When to stop waiting for a chance to say goodbye.
+    goodbye_by: Option<Instant>,
+    /// The end of the connection, as the session sees it.
+    pub(crate) ended: Option<End>,
+    /// Since when the connection is up.
+    pub(crate) up_since: Option<Instant>,
+    /// Until when messages that nobody takes are kept.
+    pub(crate) hold_until: Option<Instant>,
+    /// Subscriptions whose queues are full.
+    pub(crate) full: usize,
+    paused: bool,
+    /// Requests that the last read completed.
+    pub(crate) answered: usize,
+    /// Whether the server takes subscription identifiers, as far as is known.
+    pub(crate) identifies: bool,
+    pub(crate) next_identifier: u32,
+    pub(crate) status: watch::Sender<Status>,
+    over: bool,
+}
+
+/// Why there is no connection any more.
+enum Over {
+    Stopped(Stop),
+    Failed(ConnectError),
+}
+
+/// # The life of a client
+impl Driver {
+    pub(crate) fn new(
+        plan: Plan,
+        shared: Arc<Shared>,
+        status: watch::Sender<Status>,
+        first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+    ) -> Result<Self, ConnectError> {
+        let session = plan.session()?;
+        if let Some(version) = plan.only_version() {
+            shared.set_version(version);
+        }
+        Ok(Self {
+            shared,
+            clock: Clock::new(),
+            backoff: Backoff::new(plan.reconnect.clone()),
+            identifies: false,
+            next_identifier: plan.first_identifier(),
+            plan,
+            session,
+            router: Router::new(),
+            requests: Requests::default(),
+            exchange: Exchange::default(),
+            effects: Effects::default(),
+            early: VecDeque::new(),
+            early_size: Size::default(),
+            established: false,
+            first,
+            stop: None,
+            goodbye_by: None,
+            ended: None,
+            up_since: None,
+            hold_until: None,
+            full: 0,
+            paused: false,
+            answered: 0,
+            status,
+            over: false,
+        })
+    }
+
+    pub(crate) async fn run(mut self) {
+        let closed = self.live().await;
+        self.end(closed);
+    }
+
+    async fn live(&mut self) -> Closed {
+        loop {
+            let cause = match self.connection().await {
+                Over::Stopped(stop) => return stop.closed(),
+                Over::Failed(cause) => cause,
+            };
+            // The server may not know the version: the next older one is tried at once.
+            if !self.established && self.plan.fall_back(&cause) {
+                continue;
+            }
+            let Some(delay) = self.retry_delay(&cause) else { return Closed::Failed(cause) };
+            if let Some(stop) = self.wait(delay).await {
+                return stop.closed();
+            }
+        }
+    }
+
+    /// Opens a connection and serves it to its end.
+    async fn connection(&mut self) -> Over {
+        self.status.send_modify(|status| status.state = State::Connecting);
+        if !self.established {
+            // Nothing is in it yet, and the version may be another one.
+            match self.plan.session() {
+                Ok(session) => self.session = session,
+                Err(error) => return Over::Failed(error),
+            }
+        }
+        let deadline = self.clock.now() + self.plan.connect_timeout;
+        let connector = self.plan.connector.clone();
+        let mut dialling = connector.connect();
+        let opened = poll_fn(|cx| self.poll_dial(cx, &mut dialling, deadline)).await;
+        let mut link = match opened {
+            Ok(transport) => Link::new(transport),
+            Err(over) => return over,
+        };
+        self.plan.note_opened();
+        self.session.handle_open(self.clock.now());
+        let over = poll_fn(|cx| self.poll_link(cx, &mut link, deadline)).await;
+        self.hang_up(&mut link, &over).await;
+        over
+    }
+
+    /// How long to wait before the next attempt; `None` if there is to be none.
+    fn retry_delay(&mut self, cause: &ConnectError) -> Option<Duration> {
+        let held = self.up_since.take().map(|since| self.clock.now().saturating_duration_since(since));
+        self.backoff.held_for(held.unwrap_or_default());
+        let retry_in = if self.first.is_some() || !cause.is_retryable() {
+            None
+        } else {
+            self.backoff.next_delay(fastrand::f64())
+        };
+        let failures = self.backoff.row();
+        self.status.send_modify(|status| {
+            status.failures = failures;
+            status.last_error = Some(cause.clone());
+            status.negotiated = None;
+            if let Some(delay) = retry_in {
+                status.state = State::Waiting { delay };
+            }
+        });
+        self.shared.announce(&Event::Disconnected { cause: cause.clone(), retry_in });
+        if let Some(first) = self.first.take() {
+            // A receiver that is gone has dropped its handle too, which ends the client.
+            _ = first.send(Err(cause.clone()));
+        }
+        retry_in
+    }
+
+    async fn wait(&mut self, delay: Duration) -> Option<Stop> {
+        let until = self.clock.now() + delay;
+        poll_fn(|cx| self.poll_offline(cx, until)).await
+    }
+
+    /// Says what is left to say, closes the transport, and lets the session know.
+    async fn hang_up(&mut self, link: &mut Link, over: &Over) {
+        let broken = matches!(over, Over::Failed(ConnectError::Io(_) | ConnectError::PeerClosed));
+        if !broken && !matches!(over, Over::Stopped(Stop::Abort)) {
+            let now = self.clock.now();
+            while self.session.poll_transmit(now, &mut link.output) {}
+            let session = &mut self.session;
+            // The connection is over, whether this succeeds or not.
+            _ = timeout(GOODBYE, link.close(|bytes| session.handle_transmitted(now, bytes))).await;
+        }
+        self.shared.set_negotiated(None);
+        self.session.handle_close(self.clock.now());
+        self.dispatch(self.clock.now());
+        self.ended = None;
+        self.paused = false;
+    }
+
+    /// The end. Whatever is still open is answered.
+    fn end(&mut self, closed: Closed) {
+        if core::mem::replace(&mut self.over, true) {
+            return;
+        }
+        self.session.abandon(self.clock.now());
+        while let Some(event) = self.session.poll_event() {
+            if let SessionEvent::Completed(token, outcome) = event {
+                self.complete(token, outcome);
+            }
+        }
+        let early = self.early.drain(..).map(|(_, command)| command);
+        let unheard = early.chain(self.exchange.commands.drain(..)).filter_map(Command::go_unheard);
+        unheard.chain(self.router.end()).for_each(Waker::wake);
+        let closed = self.shared.closed().unwrap_or(closed);
+        self.shared.announce(&Event::Closed(closed.clone()));
+        self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
+        self.status.send_modify(|status| {
+            status.state = State::Closed;
+            status.negotiated = None;
+        });
+        if let Some(first) = self.first.take() {
+            _ = first.send(Err(ConnectError::Cancelled));
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.end(Closed::TaskEnded);
+    }
+}
+
+/// # Turns of the task
+impl Driver {
+    fn poll_dial(
+        &mut self,
+        cx: &mut Context<'_>,
+        dialling: &mut BoxFuture<'_, io::Result<BoxTransport>>,
+        deadline: Instant,
+    ) -> Poll<Result<BoxTransport, Over>> {
+        if let Poll::Ready(opened) = dialling.as_mut().poll(cx) {
+            return Poll::Ready(opened.map_err(|error| Over::Failed(error.into())));
+        }
+        self.poll_offline(cx, deadline).map(|stop| Err(stop.map_or_else(|| self.timed_out(), Over::Stopped)))
+    }
+
+    /// Does what can be done without a connection. Ready when told to stop, or at the deadline.
+    fn poll_offline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Option<Stop>> {
+        self.swap(None);
+        loop {
+            let now = self.clock.now();
+            self.take_requests(now);
+            if let Some(stop) = self.stop.take() {
+                return Poll::Ready(Some(stop));
+            }
+            if deadline <= now {
+                return Poll::Ready(None);
+            }
+            self.handle_timeouts(now);
+            self.dispatch(now);
+            if !self.swap(Some(cx.waker())) && !self.clock.poll(cx, now, self.next_timeout(Some(deadline))) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_link(&mut self, cx: &mut Context<'_>, link: &mut Link, deadline: Instant) -> Poll<Over> {
+        // What was asked for before a message came counts before it.
+        self.swap(None);
+        for _ in 0..ROUNDS {
+            let now = self.clock.now();
+            self.take_requests(now);
+            self.handle_timeouts(now);
+            let exhausted = self.transmit(now, link);
+            if let Some(stop) = self.check_stop(now, exhausted && link.output.is_empty()) {
+                return Poll::Ready(Over::Stopped(stop));
+            }
+            if self.up_since.is_none() && deadline <= now {
+                return Poll::Ready(self.timed_out());
+            }
+
+            let written = match link.poll_write(cx, self.answered) {
+                Poll::Ready(Ok(bytes)) => {
+                    self.session.handle_transmitted(now, bytes);
+                    true
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(self.last_words(cx, link, now, error)),
+                Poll::Pending => false,
+            };
+            let read = match self.poll_read(cx, link, now) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(cause)) => return Poll::Ready(Over::Failed(cause)),
+                Poll::Pending => false,
+            };
+            self.dispatch(now);
+            if let Some(over) = self.check_end() {
+                return Poll::Ready(over);
+            }
+
+            let busy = written || read;
+            let news = self.swap((!busy).then_some(cx.waker()));
+            if busy || news {
+                continue;
+            }
+            let connecting = if self.up_since.is_none() { Some(deadline) } else { None };
+            if !self.clock.poll(cx, now, self.next_timeout(connecting)) {
+                link.rest();
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Fills the output. True if the session has nothing more to send now.
+    fn transmit(&mut self, now: Instant, link: &mut Link) -> bool {
+        while link.wants_output() {
+            if !self.session.poll_transmit(now, &mut link.output) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads once and lets the session have it, unless the applications are to catch up first.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        now: Instant,
+    ) -> Poll<Result<(), ConnectError>> {
+        // A handler may wait for the answer to a request of its own before it takes the next message.
+        let awaiting =
+            self.up_since.is_none() || self.session.in_flight() > 0 || self.requests.subscribing() > 0;
+        let pause = self.full > 0 && !awaiting;
+        if pause != self.paused {
+            self.paused = pause;
+            if pause {
+                self.session.handle_read_paused(now);
+            } else {
+                self.session.handle_read_resumed(now);
+            }
+        }
+        if pause {
+            return Poll::Pending;
+        }
+        match link.poll_read(cx) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(ConnectError::PeerClosed)),
+            Poll::Ready(Ok(_)) => {
+                self.answered = 0;
+                self.session.handle_input(now, &mut link.input);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// A write failed. What the server has said before, a DISCONNECT maybe, tells more than the failure.
+    fn last_words(&mut self, cx: &mut Context<'_>, link: &mut Link, now: Instant, error: io::Error) -> Over {
+        loop {
+            match link.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Over::Failed(ConnectError::PeerClosed),
+                Poll::Ready(Ok(_)) => {
+                    self.session.handle_input(now, &mut link.input);
+                    self.dispatch(now);
+                    if let Some(over) = self.check_end() {
+                        return over;
+                    }
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => return Over::Failed(error.into()),
+            }
+        }
+    }
+
+    /// Whether it is time to go. Before that, what was accepted leaves as far as the server's window lets it.
+    fn check_stop(&mut self, now: Instant, quiet: bool) -> Option<Stop> {
+        let stop = self.stop.as_ref()?;
+        let by = *self.goodbye_by.get_or_insert(now + GOODBYE);
+        let disconnect = match stop {
+            Stop::Disconnect(disconnect) => disconnect.clone(),
+            Stop::Released => Disconnect::new(ReasonCode::NORMAL_DISCONNECTION),
+            Stop::Abort => return self.stop.take(),
+        };
+        if !self.session.is_connected() || by <= now {
+            return self.stop.take();
+        }
+        if quiet {
+            let disconnect = self.plan.ending_session(disconnect);
+            if let Err(refused) = self.session.disconnect(disconnect) {
+                self.shared.set_goodbye_refused(refused);
+                // A plain one is always possible.
+                _ = self.session.disconnect(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+            }
+        }
+        None
+    }
+
+    fn check_end(&mut self) -> Option<Over> {
+        Some(match self.ended.take()? {
+            End::Disconnected => Over::Stopped(self.stop.take().unwrap_or(Stop::Released)),
+            End::Refused { reason, properties } => Over::Failed(ConnectError::Refused { reason, properties }),
+            End::ServerDisconnect(Disconnect { reason, properties }) => {
+                Over::Failed(ConnectError::Disconnected { reason, properties })
+            }
+            End::Protocol(error) => Over::Failed(ConnectError::Protocol(error)),
+            End::ConnectTimeout => self.timed_out(),
+            End::PingTimeout => Over::Failed(ConnectError::PingTimeout),
+            _ => Over::Failed(ConnectError::PeerClosed),
+        })
+    }
+
+    fn timed_out(&self) -> Over {
+        Over::Failed(ConnectError::Timeout(self.plan.connect_timeout))
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        if self.session.poll_timeout().is_some_and(|at| at <= now) {
+            self.session.handle_timeout(now);
+        }
+        if self.hold_until.is_some_and(|until| until <= now) {
+            self.hold_until = None;
+            self.router.set_holding(false, &mut self.effects);
+        }
+    }
+
+    fn next_timeout(&self, other: Option<Instant>) -> Option<Instant> {
+        [self.session.poll_timeout(), self.hold_until, self.goodbye_by, other].into_iter().flatten().min()
+    }
+
+    /// Brings the handles what is done, and takes what they ask. True if there is something to do.
+    fn swap(&mut self, park: Option<&Waker>) -> bool {
+        let queued = Size { messages: self.session.queued(), bytes: self.session.queued_bytes() };
+        let load = Load { queued: queued + self.early_size, open: self.requests.len() + self.early.len() };
+        self.shared.exchange(&mut self.exchange, load, park)
+    }
+}

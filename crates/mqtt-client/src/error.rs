@@ -1,0 +1,352 @@
+//! What can go wrong, by whose call it was.
+
+use core::fmt;
+use core::time::Duration;
+use mqtt_session::{
+    PropertiesBuf, PropertyError, ProtocolError, ReasonCode, TextError, TopicError, TopicFilter,
+};
+use mqtt_session::{UsageError, Version};
+use std::{io, sync::Arc};
+use thiserror::Error;
+
+/// Why there is no connection: the options are wrong, an attempt failed, or a connection that was open has ended.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL cannot be used.
+    #[error("the URL is not usable: {0}")]
+    InvalidUrl(#[from] UrlError),
+    /// An option of the builder cannot be used.
+    #[error("the option {option} is not usable: {fault}")]
+    InvalidOption {
+        /// The builder's method.
+        option: &'static str,
+        /// What is wrong with it.
+        fault: OptionFault,
+    },
+    /// There is no tokio runtime for the client's task: connect from within one.
+    #[error("there is no tokio runtime here: connect from a task, or enter a runtime before")]
+    NoRuntime,
+    /// The transport could not be opened, or broke.
+    #[error("the network failed: {0}")]
+    Io(#[source] Arc<io::Error>),
+    /// The server was not reached, or did not answer CONNECT, within
+    /// [`connect_timeout`](crate::ConnectBuilder::connect_timeout).
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+    /// The server answered CONNECT with a refusal, section 3.2.2.2.
+    #[error("the server refused the connection: {}", Reason(*reason, properties))]
+    Refused {
+        /// Why; return codes of 3.x are given by their names in 5.0.
+        reason: ReasonCode,
+        /// What else the CONNACK said.
+        properties: PropertiesBuf,
+    },
+    /// The server sent DISCONNECT, section 3.14; 5.0 only.
+    #[error("the server disconnected: {}", Reason(*reason, properties))]
+    Disconnected {
+        /// Why.
+        reason: ReasonCode,
+        /// What else the DISCONNECT said.
+        properties: PropertiesBuf,
+    },
+    /// The server sent what the standard forbids. A 5.0 server was told so by a DISCONNECT with the error's reason code.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(#[source] ProtocolError),
+    /// The server closed the connection without a word.
+    #[error("the server closed the connection")]
+    PeerClosed,
+    /// The server did not answer a PINGREQ in time.
+    #[error("the server did not answer a ping")]
+    PingTimeout,
+    /// The client was ended by one of its handles while it was connecting.
+    #[error("the client was told to end")]
+    Cancelled,
+}
+
+impl ConnectError {
+    /// Whether trying again, with nothing changed, can help. The client reconnects by itself only if it can.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Timeout(_) | Self::Protocol(_) | Self::PeerClosed | Self::PingTimeout => true,
+            Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => is_passing(*reason),
+            Self::InvalidUrl(_) | Self::InvalidOption { .. } | Self::NoRuntime | Self::Cancelled => false,
+        }
+    }
+
+    /// The reason code, if the server gave one or was given one.
+    pub fn reason(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => Some(*reason),
+            Self::Protocol(error) => Some(error.reason_code()),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+/// Whether a server that said this may say otherwise later. What names the client's rights, its identifier, its options
+/// or its version does not pass; neither does a takeover, or two clients would throw each other out for ever.
+fn is_passing(reason: ReasonCode) -> bool {
+    !matches!(
+        reason,
+        ReasonCode::MALFORMED_PACKET
+            | ReasonCode::PROTOCOL_ERROR
+            | ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+            | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
+            | ReasonCode::BAD_USER_NAME_OR_PASSWORD
+            | ReasonCode::NOT_AUTHORIZED
+            | ReasonCode::BANNED
+            | ReasonCode::BAD_AUTHENTICATION_METHOD
+            | ReasonCode::SESSION_TAKEN_OVER
+            | ReasonCode::TOPIC_NAME_INVALID
+            | ReasonCode::PACKET_TOO_LARGE
+            | ReasonCode::PAYLOAD_FORMAT_INVALID
+            | ReasonCode::RETAIN_NOT_SUPPORTED
+            | ReasonCode::QOS_NOT_SUPPORTED
+            | ReasonCode::USE_ANOTHER_SERVER
+            | ReasonCode::SERVER_MOVED
+            | ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+            | ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+            | ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+    )
+}
+
+/// A reason code with the reason string beside it, if there is one.
+struct Reason<'a>(ReasonCode, &'a PropertiesBuf);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1.view().reason_string() {
+            Some(text) => write!(f, "{} ({text})", self.0),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+/// What is wrong with a URL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// No `://`.
+    #[error("it has no scheme; write mqtt://HOST or mqtt://HOST:PORT")]
+    NoScheme,
+    /// A scheme that is not one of MQTT's.
+    #[error("its scheme is not known; use mqtt:// (or tcp://)")]
+    UnknownScheme,
+    /// A transport that this build does not have.
+    #[error(
+        "the transport {scheme}:// is not built in; use mqtt://, or hand your own to ConnectBuilder::connector"
+    )]
+    NotBuiltIn {
+        /// The scheme of that transport.
+        scheme: &'static str,
+    },
+    /// Nothing between `://` and the port.
+    #[error("it names no host; write mqtt://HOST or mqtt://HOST:PORT")]
+    NoHost,
+    /// A character that no host can have, or an IPv6 address without brackets.
+    #[error(
+        "its host is not one; an IPv6 address goes in brackets, mqtt://[::1]:1883, and a user before an @"
+    )]
+    Host,
+    /// Not a port.
+    #[error("its port is not a number from 1 to 65535")]
+    Port,
+    /// Something behind the host and port.
+    #[error("a path, query or fragment means nothing to mqtt://; end it after the port")]
+    Path,
+    /// A `%` without two hexadecimal digits, or a user name that is no UTF-8.
+    #[error("user or password are not percent-encoded UTF-8; write %25 for a percent sign")]
+    Percent,
+}
+
+/// What is wrong with an option of [`ConnectBuilder`](crate::ConnectBuilder).
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum OptionFault {
+    /// Not a string that MQTT can carry.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A value that the property cannot have.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// Only MQTT 5.0 has this.
+    #[error("it needs MQTT 5.0, and this connection speaks {0}; leave it out, or set protocol(Protocol::V5)")]
+    NeedsV5(Version),
+    /// MQTT 3.1 wants identifiers of 1 to 23 characters.
+    #[error("MQTT 3.1 wants a client identifier of 1 to 23 characters")]
+    ClientIdLength,
+    /// MQTT 3.x cannot send a password without a user name `[MQTT-3.1.2-22]`.
+    #[error("before MQTT 5.0 a password needs a user name beside it")]
+    PasswordWithoutUsername,
+    /// More than the field can hold.
+    #[error("it is longer than its field, which holds {0}")]
+    TooLong(&'static str),
+    /// Zero is not allowed.
+    #[error("it cannot be zero")]
+    Zero,
+    /// A property that is not one of CONNECT.
+    #[error("a property in it does not belong in CONNECT")]
+    NotInConnect,
+    /// The session does not take it.
+    #[error(transparent)]
+    Session(UsageError),
+}
+
+/// Why a client has ended. Nothing more can be done with it; connect anew.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Closed {
+    /// [`disconnect`](crate::Client::disconnect) was called.
+    #[error("the client was disconnected")]
+    Disconnected,
+    /// [`abort`](crate::Client::abort) was called.
+    #[error("the client was aborted")]
+    Aborted,
+    /// The last handle was dropped.
+    #[error("the client's last handle was dropped")]
+    Dropped,
+    /// The connection failed, and the cause or the policy did not allow to try again.
+    #[error("the client gave up: {0}")]
+    Failed(#[source] ConnectError),
+    /// The runtime ended the client's task.
+    #[error("the runtime ended the client's task")]
+    TaskEnded,
+}
+
+/// Why a message was not accepted, or is known not to have been sent.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Not a topic to publish to.
+    #[error("the topic is not usable: {0}")]
+    InvalidTopic(#[from] TopicError),
+    /// The message breaks a rule of the protocol version, or a limit that the server has set.
+    #[error("the message cannot be sent: {0}")]
+    Refused(#[from] UsageError),
+    /// The queue is full; only [`try_enqueue`](crate::PublishBuilder::try_enqueue) says so, the others wait.
+    #[error("the queue is full")]
+    QueueFull,
+    /// The client has ended.
+    #[error("{0}")]
+    Closed(#[from] Closed),
+}
+
+impl PublishError {
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::QueueFull)
+    }
+}
+
+impl From<core::convert::Infallible> for PublishError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Why there is no subscription.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// Not a topic filter.
+    #[error("the topic filter is not usable: {0}")]
+    InvalidFilter(#[from] TopicError),
+    /// A subscription needs one filter or more `[MQTT-3.8.3-2]`.
+    #[error("there is no topic filter to subscribe to")]
+    NoFilter,
+    /// The request breaks a rule of the protocol version, or asks for what the server has said it does not have.
+    #[error("the subscription cannot be asked for: {0}")]
+    NotAllowed(#[from] UsageError),
+    /// The server refused every filter `[MQTT-3.9.3-2]`.
+    #[error("the server refused {}", List(.0))]
+    Refused(Vec<(TopicFilter, ReasonCode)>),
+    /// The session ended before the server answered, and was not resumed.
+    #[error("the session was lost before the server answered")]
+    SessionLost,
+    /// The client has ended.
+    #[error("{0}")]
+    Closed(#[from] Closed),
+}
+
+impl SubscribeError {
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(results) => results.iter().all(|(_, reason)| {
+                matches!(
+                    *reason,
+                    ReasonCode::UNSPECIFIED_ERROR
+                        | ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
+                        | ReasonCode::PACKET_IDENTIFIER_IN_USE
+                        | ReasonCode::QUOTA_EXCEEDED
+                )
+            }),
+            Self::SessionLost => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<core::convert::Infallible> for SubscribeError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Why filters are not unsubscribed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum UnsubscribeError {
+    /// Not a topic filter.
+    #[error("the topic filter is not usable: {0}")]
+    InvalidFilter(#[from] TopicError),
+    /// UNSUBSCRIBE needs one filter or more `[MQTT-3.10.3-2]`.
+    #[error("there is no topic filter to unsubscribe")]
+    NoFilter,
+    /// The request breaks a rule of the protocol version.
+    #[error("the unsubscription cannot be asked for: {0}")]
+    NotAllowed(#[from] UsageError),
+    /// The server refused these filters; the others are unsubscribed.
+    #[error("the server refused to unsubscribe {}", List(.0))]
+    Refused(Vec<(TopicFilter, ReasonCode)>),
+    /// The client has ended.
+    #[error("{0}")]
+    Closed(#[from] Closed),
+}
+
+impl From<core::convert::Infallible> for UnsubscribeError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Why a goodbye was not the one that was asked for.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DisconnectError {
+    /// The reason or a property cannot be sent; a plain DISCONNECT was sent instead.
+    #[error("the client said a plain goodbye, since this one cannot be sent: {0}")]
+    NotAllowed(#[from] UsageError),
+    /// The client had ended otherwise.
+    #[error("{0}")]
+    Closed(#[from] Closed),
+}
+
+struct List<'a>(&'a [(TopicFilter, ReasonCode)]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (filter, reason)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}'{}': {reason}", filter.as_str())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! An MQTT client for tokio: 3.1, 3.1.1 and 5.0, one task that it owns, and an honest word on the fate of every message.
+//!
+//! What it does not do: there is no blocking interface yet and nothing is kept on disk, so what is queued ends with the
+//! process; of the transports only TCP is built in, see [`transport`] for how to bring another. Packets are not shown:
+//! those who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
+//!
+//! ```no_run
+//! use mqtt_client::{QoS, connect};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = connect("mqtt://broker.example").client_id("kitchen").await?;
+//!
+//! let mut readings = client.subscribe("home/+/temperature").qos(QoS::AtLeastOnce).await?;
+//! client.publish("home/kitchen/lamp", "on").qos(QoS::ExactlyOnce).retain().await?;
+//!
+//! while let Some(message) = readings.next().await {
+//!     println!("{}: {}", message.topic(), String::from_utf8_lossy(message.payload()));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Connecting
+//!
+//! [`connect`] takes a URL, and a builder takes the rest. Awaiting it fails at once if the server cannot be reached or
+//! refuses, with a [`ConnectError`] that names the cause; [`ConnectBuilder::start`] keeps trying in the background.
+//! Without a word on the version it speaks 5.0, or what the server knows of 3.1.1 and 3.1 ([`Protocol`]).
+//!
+//! A [`Client`] is a handle, cheap to clone. Behind it a task keeps the connection alive and dials again when it is
+//! lost, with growing, random delays ([`ReconnectPolicy`]). Subscriptions and unfinished deliveries are carried across.
+//! What trying again cannot mend, such as bad credentials or a takeover by another client of the same name, ends the
+//! client. [`Client::status`] and [`Client::events`] tell.
+//!
+//! # Publishing
+//!
+//! Publishing has two stages. Awaiting the builder waits for both, the delivery too; [`PublishBuilder::enqueue`] waits
+//! for room in the queue only and returns a [`DeliveryToken`], a future of the [`Outcome`]:
+//!
+//! ```
+//! # use mqtt_client::{Client, Outcome, PublishError, QoS};
+//! # async fn example(client: Client) -> Result<(), PublishError> {
+//! let delivery = client.publish("log", "line 1").qos(QoS::AtLeastOnce).enqueue().await?;
+//! // .. the message is on its way, whatever becomes of the token ..
+//! match delivery.await {
+//!     Outcome::Acked { reason, .. } if !reason.is_error() => println!("the server has it"),
+//!     Outcome::Acked { reason, .. } => println!("the server refused it: {reason}"),
+//!     Outcome::Unknown | Outcome::SessionLost => println!("it may have arrived"),
+//!     outcome => println!("it was not sent: {outcome:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Receiving
+//!
+//! A [`Subscription`] is a stream of its own messages. Taking a message acknowledges it; a full queue stops the reading
+//! from the network, and nothing else. Dropping the subscription unsubscribes.
+//!
+//! ```
+//! # use mqtt_client::{Client, QoS, SubscribeError};
+//! # async fn example(client: Client) -> Result<(), SubscribeError> {
+//! let commands = client.subscribe_all([("lamp/set", QoS::ExactlyOnce), ("lamp/ask", QoS::AtMostOnce)]).await?;
+//! for (filter, answer) in commands.results() {
+//!     println!("{filter}: {answer}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Ending
+//!
+//! [`Client::drain`] waits for what is under way and says what was left, [`Client::disconnect`] says goodbye,
+//! [`Client::abort`] cuts. Dropping the last handle says goodbye too, but nobody can wait for that.
+//!
+//! # Memory
+//!
+//! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more. Incoming, the queue of each
+//! subscription holds its capacity and what one read of 16 KiB brings; while one of the client's own requests is under
+//! way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
+//! ([`ConnectBuilder::receive_maximum`]). A received message shares the buffer that it was read into:
+//! [`Message::detach`] those that are kept.
+
+mod address;
+mod builder;
+mod cells;
+mod client;
+mod clock;
+mod connection;
+mod delivery;
+mod dispatch;
+mod driver;
+mod error;
+mod link;
+mod plan;
+mod publish;
+mod queue;
+mod reconnect;
+mod requests;
+mod room;
+mod router;
+mod submissions;
+mod subscription;
+mod trie;
+
+pub use crate::builder::{ConnectBuilder, connect};
+pub use crate::client::Client;
+pub use crate::connection::{Event, Events, State, Status, StatusWatch};
+pub use crate::error::{
+    Closed, ConnectError, DisconnectError, OptionFault, PublishError, SubscribeError, UnsubscribeError,
+    UrlError,
+};
+pub use crate::plan::Protocol;
+pub use crate::publish::{DeliveryToken, Enqueue, Publish, PublishBuilder};
+pub use crate::reconnect::ReconnectPolicy;
+pub use crate::subscription::{SubscribeBuilder, Subscription};
+pub use mqtt_session::{
+    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Properties, PropertiesBuf,
+    PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,
+    SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
+};
+pub use mqtt_transport as transport;

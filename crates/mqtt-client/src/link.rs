@@ -1,0 +1,109 @@
+//! One open transport: bytes in, bytes out.
+
+use bytes::BytesMut;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, ready};
+use mqtt_session::WireBuf;
+use mqtt_transport::BoxTransport;
+use std::io;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// No more is encoded while so many bytes wait to be written.
+const HIGH_WATER: usize = 64 * 1024;
+/// Room for one read.
+const READ: usize = 16 * 1024;
+/// A write of this size does not gain by waiting for company.
+const WORTH_WRITING: usize = 1024;
+/// A write of more than this carried company.
+const COMPANY: usize = 256;
+
+pub(crate) struct Link {
+    transport: BoxTransport,
+    pub(crate) output: WireBuf,
+    pub(crate) input: BytesMut,
+    /// The transport may hold back what was written.
+    unflushed: bool,
+    last_write: usize,
+    /// The tasks that a read woke have had their turn.
+    yielded: bool,
+}
+
+impl Link {
+    pub(crate) fn new(transport: BoxTransport) -> Self {
+        Self {
+            transport,
+            output: WireBuf::new(),
+            input: BytesMut::new(),
+            unflushed: false,
+            last_write: 0,
+            yielded: false,
+        }
+    }
+
+    pub(crate) fn wants_output(&self) -> bool {
+        self.output.len() < HIGH_WATER
+    }
+
+    /// Writes once. Pending when there is nothing to write; then all that was written is flushed.
+    ///
+    /// `answered` is the number of requests that the last read completed. Where messages come and go in company, a small
+    /// write waits for one turn of the other tasks: those that were just answered have more to send, and one write
+    /// for all costs little more than one for each. A lone message never waits.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, answered: usize) -> Poll<io::Result<usize>> {
+        if self.output.is_empty() {
+            if self.unflushed {
+                ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
+                self.unflushed = false;
+            }
+            return Poll::Pending;
+        }
+        let in_company = answered > 1 || self.last_write > COMPANY;
+        if in_company && !self.yielded && self.output.len() < WORTH_WRITING {
+            self.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let written = ready!(pin!(self.transport.write_buf(&mut self.output)).poll(cx))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.yielded = false;
+        self.unflushed = true;
+        self.last_write = written;
+        Poll::Ready(Ok(written))
+    }
+
+    /// Reads once, behind what `input` holds already. Returns 0 at the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() - self.input.len() < READ / 2 {
+            self.input.reserve(READ);
+        }
+        pin!(self.transport.read_buf(&mut self.input)).poll(cx)
+    }
+
+    /// Gives back the memory that an idle connection does not need.
+    pub(crate) fn rest(&mut self) {
+        self.output.release();
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Writes the last words, if there are any, then reads to the end: closing with unread input would reset the
+    /// connection, and the reset could overtake what was written.
+    pub(crate) async fn close(&mut self, mut written: impl FnMut(usize)) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        while !self.output.is_empty() {
+            match self.transport.write_buf(&mut self.output).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                bytes => written(bytes),
+            }
+        }
+        self.transport.shutdown().await?;
+        let mut unwanted = [0; 512];
+        while self.transport.read(&mut unwanted).await? > 0 {}
+        Ok(())
+    }
+}

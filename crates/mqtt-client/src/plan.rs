@@ -1,0 +1,260 @@
+//! How to connect: the options of the builder, checked, and the version to speak.
+
+use crate::error::{ConnectError, OptionFault};
+use crate::reconnect::ReconnectPolicy;
+use bytes::Bytes;
+use core::fmt;
+use core::time::Duration;
+use mqtt_session::{
+    CleanStart, Config, Disconnect, Limits, OnSessionLost, PropertiesBuf, Property, ReasonCode, Session,
+    Text, UsageError, Version, Will,
+};
+use mqtt_transport::Connect;
+use std::io;
+use std::sync::Arc;
+
+/// Which version of MQTT to speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// 5.0, and if the server does not know it, 3.1.1, then 3.1. What the server was found to speak is kept.
+    ///
+    /// A server does not know a version if it says so, answers CONNECT with what that version forbids, or closes the
+    /// connection instead of answering. An option that only 5.0 has makes falling back an error.
+    #[default]
+    Auto,
+    /// 5.0.
+    V5,
+    /// 3.1.1.
+    V3_1_1,
+    /// 3.1.
+    V3_1,
+}
+
+/// The version as people write it: `auto`, `5.0`, `3.1.1`, `3.1`.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.pad("auto"),
+            Self::V5 => Version::V5.fmt(f),
+            Self::V3_1_1 => Version::V3_1_1.fmt(f),
+            Self::V3_1 => Version::V3_1.fmt(f),
+        }
+    }
+}
+
+/// What CONNECT shall say, before the version is known.
+#[derive(Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) client_id: Text,
+    pub(crate) username: Option<Text>,
+    pub(crate) password: Option<Bytes>,
+    pub(crate) will: Option<Will>,
+    pub(crate) clean_start: Option<CleanStart>,
+    pub(crate) session_expiry: Option<u32>,
+    pub(crate) keep_alive: Option<u16>,
+    pub(crate) receive_maximum: Option<u16>,
+    pub(crate) maximum_packet_size: Option<u32>,
+    pub(crate) topic_alias_maximum: Option<u16>,
+    pub(crate) request_response_information: Option<bool>,
+    pub(crate) request_problem_information: Option<bool>,
+    pub(crate) user_properties: Vec<(Text, Text)>,
+    pub(crate) authentication: Option<(Text, Bytes)>,
+    pub(crate) on_session_lost: OnSessionLost,
+}
+
+pub(crate) struct Plan {
+    pub(crate) connector: Arc<dyn Connect>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: ReconnectPolicy,
+    options: Options,
+    /// The versions to try, newest first; the current one stands at `current`.
+    versions: Vec<Version>,
+    current: usize,
+    /// The transport was opened.
+    opened: bool,
+}
+
+/// A session of 5.0 outlives a cut for so many seconds, if nothing else is asked for. It ends with the client.
+const SESSION_EXPIRY: u32 = 300;
+
+impl Plan {
+    pub(crate) fn new(
+        connector: Arc<dyn Connect>,
+        connect_timeout: Duration,
+        reconnect: ReconnectPolicy,
+        options: Options,
+        protocol: Protocol,
+    ) -> Self {
+        let versions = match protocol {
+            Protocol::Auto => vec![Version::V5, Version::V3_1_1, Version::V3_1],
+            Protocol::V5 => vec![Version::V5],
+            Protocol::V3_1_1 => vec![Version::V3_1_1],
+            Protocol::V3_1 => vec![Version::V3_1],
+        };
+        Self { connector, connect_timeout, reconnect, options, versions, current: 0, opened: false }
+    }
+
+    /// A session in the current version.
+    pub(crate) fn session(&self) -> Result<Session, ConnectError> {
+        let config = self.config(self.version())?;
+        Session::new(config).map_err(|error| ConnectError::InvalidOption {
+            option: blame(error),
+            fault: OptionFault::Session(error),
+        })
+    }
+
+    /// The version, if there is no choice.
+    pub(crate) fn only_version(&self) -> Option<Version> {
+        if self.versions.len() == 1 { Some(self.version()) } else { None }
+    }
+
+    pub(crate) fn note_opened(&mut self) {
+        self.opened = true;
+    }
+
+    /// Turns to the next older version, if there is one and the server seems not to know the current. Otherwise the
+    /// next attempt begins with the newest again.
+    pub(crate) fn fall_back(&mut self, cause: &ConnectError) -> bool {
+        let opened = core::mem::take(&mut self.opened);
+        let unknown = match cause {
+            ConnectError::Refused { reason, .. } => *reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+            ConnectError::PeerClosed | ConnectError::Protocol(_) => true,
+            ConnectError::Io(error) => {
+                use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+                opened
+                    && matches!(
+                        error.kind(),
+                        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+                    )
+            }
+            _ => false,
+        };
+        let next = self.current + 1;
+        self.current = if unknown && next < self.versions.len() { next } else { 0 };
+        self.current != 0
+    }
+
+    /// Subscription identifiers begin where those of an earlier run of the program are unlikely to be.
+    pub(crate) fn first_identifier(&self) -> u32 {
+        match self.options.clean_start {
+            Some(CleanStart::Never) => fastrand::u32(1..1 << 27),
+            _ => 1,
+        }
+    }
+
+    /// A session that was to outlive cuts only ends with the client, and the server is told so.
+    pub(crate) fn ending_session(&self, disconnect: Disconnect) -> Disconnect {
+        if !self.expires_by_default(self.version())
+            || disconnect.properties.view().session_expiry_interval().is_some()
+        {
+            return disconnect;
+        }
+        let block = disconnect.properties.view().iter().fold(
+            PropertiesBuf::builder().session_expiry_interval(0),
+            |block, property| match property {
+                Property::ReasonString(text) => block.reason_string(text),
+                Property::UserProperty(name, value) => block.user_property(name, value),
+                _ => block,
+            },
+        );
+        match block.build() {
+            Ok(properties) => Disconnect { properties, ..disconnect },
+            Err(_) => disconnect,
+        }
+    }
+
+    fn version(&self) -> Version {
+        self.versions.get(self.current).copied().unwrap_or(Version::V5)
+    }
+
+    fn expires_by_default(&self, version: Version) -> bool {
+        version.is_v5()
+            && self.options.session_expiry.is_none()
+            && self.options.clean_start != Some(CleanStart::Always)
+    }
+
+    fn config(&self, version: Version) -> Result<Config, ConnectError> {
+        let options = self.options.clone();
+        options.check(version)?;
+        let session_expiry = match self.expires_by_default(version) {
+            true => Some(SESSION_EXPIRY),
+            false => options.session_expiry,
+        };
+        // Before 5.0 a session that is once begun to be kept is kept for ever, and only to be asked for.
+        let clean_start = if version.is_v5() { CleanStart::FirstOnly } else { CleanStart::Always };
+        let defaults = Config::new(version, options.client_id);
+        Ok(Config {
+            clean_start: options.clean_start.unwrap_or(clean_start),
+            keep_alive: options.keep_alive.unwrap_or(defaults.keep_alive),
+            connect_timeout: self.connect_timeout,
+            username: options.username,
+            password: options.password,
+            will: options.will,
+            session_expiry,
+            receive_maximum: options.receive_maximum.unwrap_or(defaults.receive_maximum),
+            maximum_packet_size: options.maximum_packet_size,
+            topic_alias_maximum: options.topic_alias_maximum.unwrap_or(defaults.topic_alias_maximum),
+            request_response_information: options.request_response_information.unwrap_or(false),
+            request_problem_information: options.request_problem_information.unwrap_or(true),
+            user_properties: options.user_properties,
+            authentication: options.authentication,
+            on_session_lost: options.on_session_lost,
+            // The bound is the client's own: what is refused here was accepted before.
+            limits: Limits {
+                queue_messages: usize::MAX,
+                queue_bytes: usize::MAX,
+                requests: usize::MAX,
+                ..defaults.limits
+            },
+            ..defaults
+        })
+    }
+}
+
+impl Options {
+    /// What a version forbids, by the name of the builder's method.
+    fn check(&self, version: Version) -> Result<(), ConnectError> {
+        let fail = |option, fault| Err(ConnectError::InvalidOption { option, fault });
+        if self.receive_maximum == Some(0) {
+            return fail("receive_maximum", OptionFault::Zero);
+        }
+        if self.maximum_packet_size == Some(0) {
+            return fail("maximum_packet_size", OptionFault::Zero);
+        }
+        if version.is_v5() {
+            return Ok(());
+        }
+        let newer = [
+            (self.session_expiry.is_some(), "session_expiry"),
+            (self.receive_maximum.is_some(), "receive_maximum"),
+            (self.topic_alias_maximum.is_some(), "topic_alias_maximum"),
+            (!self.user_properties.is_empty(), "user_property"),
+            (self.will.as_ref().is_some_and(|will| !will.properties.is_empty()), "will"),
+            (self.request_response_information.is_some(), "connect_properties"),
+            (self.request_problem_information.is_some(), "connect_properties"),
+            (self.authentication.is_some(), "connect_properties"),
+        ];
+        if let Some((_, option)) = newer.into_iter().find(|(set, _)| *set) {
+            return fail(option, OptionFault::NeedsV5(version));
+        }
+        // `[MQTT-3.1.2-22/3.1.1]`
+        if self.password.is_some() && self.username.is_none() {
+            return fail("credentials", OptionFault::PasswordWithoutUsername);
+        }
+        if version == Version::V3_1 && !(1..=23).contains(&self.client_id.chars().count()) {
+            return fail("client_id", OptionFault::ClientIdLength);
+        }
+        Ok(())
+    }
+}
+
+/// The builder's method that a complaint of the session is about.
+fn blame(error: UsageError) -> &'static str {
+    match error {
+        UsageError::ClientIdEmpty | UsageError::ClientIdTooLong => "client_id",
+        UsageError::ZeroReceiveMaximum => "receive_maximum",
+        UsageError::ZeroMaximumPacketSize => "maximum_packet_size",
+        UsageError::NotInVersion { option, .. } => option,
+        _ => "of CONNECT",
+    }
+}

@@ -1,0 +1,405 @@
+//! Messages to the server: the queue, sending at QoS 0, 1 and 2, and sending again on a resumed session.
+//!
+//! A message becomes a packet in one place, [`Outbound::transmit`]: there it gets its packet identifier, its
+//! DUP flag, its alias. What is unacknowledged is sent again when a session is resumed and at no other time
+//! `[MQTT-4.4.0-1]`.
+
+use crate::answers::Answers;
+use crate::config::{Limits, OnSessionLost};
+use crate::error::UsageError;
+use crate::event::{Message, Outcome, Token};
+use crate::in_flight::{Awaiting, InFlight, Order, Outgoing, Released};
+use crate::link::Link;
+use crate::publish;
+use crate::store::Reports;
+use crate::time::{Instant, earlier};
+use alloc::collections::VecDeque;
+use core::time::Duration;
+use mqtt_codec::{Ack, Delivery, PacketId, PacketType, QoS, ReasonCode, WireBuf};
+
+/// What survives a connection, beside the table of exchanges.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    queue: VecDeque<Outgoing>,
+    /// Bytes of the messages in the queue and of the unacknowledged ones.
+    bytes: usize,
+    /// When to look for messages whose expiry interval has passed.
+    look_for_expired: Option<Instant>,
+}
+
+/// What dies with the link: how many exchanges the server has open, and what is still to be sent again.
+#[derive(Debug)]
+pub(crate) struct Window {
+    link: u32,
+    /// The server's Receive Maximum, or our own limit `[MQTT-4.9.0-1]`.
+    maximum: usize,
+    /// Exchanges begun or resumed on this link and not ended `[MQTT-3.3.4-7]`.
+    open: usize,
+    /// The next PUBLISH to send again.
+    resend: Option<PacketId>,
+}
+
+impl Window {
+    pub(crate) const fn new(link: u32) -> Self {
+        Self { link, maximum: 0, open: 0, resend: None }
+    }
+
+    /// The server is ready for so many.
+    pub(crate) fn set_maximum(&mut self, maximum: u16) {
+        self.maximum = usize::from(maximum);
+    }
+
+    /// Sends again what the last connection left: PUBLISHes in the order of their first sending, as far as
+    /// the window allows, and before any new one `[MQTT-4.6.0-1]`; PUBRELs at once, in the order of the
+    /// PUBRECs `[MQTT-4.6.0-4]`.
+    pub(crate) fn resume(&mut self, table: &InFlight, answers: &mut Answers) {
+        self.resend = table.first(Order::Publishes);
+        self.open = table.len(Order::Releases);
+        let mut release = table.first(Order::Releases);
+        while let Some(id) = release {
+            answers.push(PacketType::PubRel, id, ReasonCode::SUCCESS, false);
+            release = table.after(id);
+        }
+    }
+
+    /// An exchange that waited for PUBACK or PUBREC makes a step: it no longer waits to be sent again.
+    fn take(&mut self, id: PacketId, table: &InFlight) {
+        if self.resend == Some(id) {
+            self.resend = table.after(id);
+        }
+    }
+
+    const fn close_one(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+}
+
+/// How long to wait between two looks through the queue.
+const EXPIRY_GRAIN: Duration = Duration::from_secs(1);
+
+impl Outbound {
+    pub(crate) const fn new() -> Self {
+        Self { queue: VecDeque::new(), bytes: 0, look_for_expired: None }
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is room for one message more.
+    pub(crate) fn accepts(&self, limits: &Limits) -> bool {
+        self.queue.len() < limits.queue_messages && self.bytes < limits.queue_bytes
+    }
+
+    /// Queues a message, whose packet has so many bytes.
+    pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: usize) {
+        let expires = publish::expires(now, &message);
+        self.look_for_expired = earlier(self.look_for_expired, expires);
+        self.bytes += size;
+        self.queue.push_back(Outgoing { token, message, size, expires, sent_on: None });
+    }
+
+    /// A message that was sent in an earlier life, on no link of this one.
+    pub(crate) fn restore(&mut self, now: Instant, token: Token, message: Message, size: usize) -> Outgoing {
+        self.bytes += size;
+        Outgoing { token, expires: publish::expires(now, &message), message, size, sent_on: Some(0) }
+    }
+
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.look_for_expired
+    }
+
+    /// Takes out what waited too long.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, reports: &mut Reports) {
+        if self.look_for_expired.is_none_or(|at| at > now) {
+            return;
+        }
+        let (mut next, mut freed) = (None, 0);
+        self.queue.retain(|queued| {
+            let expired = queued.expires.is_some_and(|at| at <= now);
+            if expired {
+                freed += queued.size;
+                reports.forget_message(queued.token, QoS::AtMostOnce);
+                reports.complete(queued.token, unsent(queued, Outcome::Expired));
+            } else {
+                next = earlier(next, queued.expires);
+            }
+            !expired
+        });
+        self.bytes -= freed;
+        self.look_for_expired = next.map(|at| at.max(now + EXPIRY_GRAIN));
+    }
+
+    /// Writes the next PUBLISH: first what is to be sent again, then what is queued, in order. False if there
+    /// is none, or if the window is full `[MQTT-4.9.0-2]`.
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        table: &mut InFlight,
+        reports: &mut Reports,
+        out: &mut WireBuf,
+    ) -> bool {
+        while let Some(id) = link.window.resend {
+            if link.window.open >= link.window.maximum {
+                return false;
+            }
+            if self.send_again(now, id, link, table, reports, out) {
+                return true;
+            }
+        }
+        while let Some(queued) = self.queue.front() {
+            if queued.expires.is_some_and(|at| at <= now) {
+                self.refuse_first(reports, Outcome::Expired);
+                continue;
+            }
+            let sent = match queued.message.qos {
+                QoS::AtMostOnce => self.send_once(now, link, reports, out),
+                _ if link.window.open >= link.window.maximum => return false,
+                _ => match self.send_first(now, link, table, reports, out) {
+                    Some(sent) => sent,
+                    // All packet identifiers are taken.
+                    None => return false,
+                },
+            };
+            match sent {
+                Ok(()) => return true,
+                Err(error) => self.refuse_first(reports, Outcome::Refused(error)),
+            }
+        }
+        false
+    }
+
+    /// Takes the first message out of the queue, unsent.
+    fn refuse_first(&mut self, reports: &mut Reports, outcome: Outcome) {
+        if let Some(queued) = self.queue.pop_front() {
+            self.bytes -= queued.size;
+            reports.forget_message(queued.token, QoS::AtMostOnce);
+            reports.complete(queued.token, unsent(&queued, outcome));
+        }
+    }
+
+    /// QoS 0: sent, and forgotten `[MQTT-4.3.1-1]`.
+    fn send_once(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        reports: &mut Reports,
+        out: &mut WireBuf,
+    ) -> Result<(), UsageError> {
+        let Some(queued) = self.queue.front() else { return Ok(()) };
+        let before = out.len();
+        publish::write(now, queued, Delivery::AtMostOnce, link, out)?;
+        link.output.follow(queued.token, out.len() - before);
+        reports.forget_message(queued.token, QoS::AtMostOnce);
+        self.bytes -= queued.size;
+        self.queue.pop_front();
+        Ok(())
+    }
+
+    /// QoS 1 and 2: a new identifier, DUP 0 `[MQTT-4.3.2-1]` `[MQTT-4.3.2-2]` `[MQTT-4.3.3-1]` `[MQTT-4.3.3-2]`.
+    /// `None` if there is no identifier.
+    fn send_first(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        table: &mut InFlight,
+        reports: &mut Reports,
+        out: &mut WireBuf,
+    ) -> Option<Result<(), UsageError>> {
+        let queued = self.queue.front_mut()?;
+        let vacant = table.vacant()?;
+        let id = vacant.id();
+        let delivery = publish::delivery(queued.message.qos, id, false);
+        if let Err(error) = publish::write(now, queued, delivery, link, out) {
+            return Some(Err(error));
+        }
+        link.window.open += 1;
+        queued.sent_on = Some(link.number);
+        let exactly_once = queued.message.qos == QoS::ExactlyOnce;
+        let awaited = if exactly_once { PacketType::PubRec } else { PacketType::PubAck };
+        reports.store_exchange(queued.token, id, awaited);
+        let sent = self.queue.pop_front()?;
+        vacant.insert(if exactly_once { Awaiting::PubRec(sent) } else { Awaiting::PubAck(sent) });
+        Some(Ok(()))
+    }
+
+    /// The same packet under the same identifier, with DUP 1 `[MQTT-3.3.1-1]`. Message expiry ends no exchange that
+    /// has begun `[MQTT-4.3.3-7]`. False if this server's limits forbid it.
+    fn send_again(
+        &mut self,
+        now: Instant,
+        id: PacketId,
+        link: &mut Link,
+        table: &mut InFlight,
+        reports: &mut Reports,
+        out: &mut WireBuf,
+    ) -> bool {
+        link.window.take(id, table);
+        let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get_mut(id) else { return false };
+        let delivery = publish::delivery(sent.message.qos, id, true);
+        if publish::write(now, sent, delivery, link, out).is_ok() {
+            sent.sent_on = Some(link.number);
+            link.window.open += 1;
+            return true;
+        }
+        // The server took it on an earlier connection and may have passed it on.
+        self.finish(sent, Outcome::Unknown, reports);
+        table.free(id);
+        false
+    }
+
+    /// PUBACK ends the exchange, whatever its reason `[MQTT-4.3.2-3]` `[MQTT-4.4.0-2]`. One that fits nothing
+    /// is ignored.
+    pub(crate) fn handle_puback(
+        &mut self,
+        ack: Ack,
+        window: &mut Window,
+        table: &mut InFlight,
+        reports: &mut Reports,
+    ) {
+        if matches!(table.get(ack.id), Some(Awaiting::PubAck(_))) {
+            self.end(ack, window, table, reports);
+        }
+    }
+
+    /// PUBREC: the server has the message, or refuses it. A success is answered by PUBREL, now and each time
+    /// it is repeated `[MQTT-4.3.3-4]` `[MQTT-4.3.3-6]`; a failure ends the exchange. One that fits nothing
+    /// is answered too, so that the server can end its side `[5u-32]`.
+    pub(crate) fn handle_pubrec(
+        &mut self,
+        ack: Ack,
+        link: &mut Link,
+        table: &mut InFlight,
+        reports: &mut Reports,
+    ) {
+        let Ack { id, reason, .. } = ack;
+        match table.get(id) {
+            Some(Awaiting::PubRec(_)) if reason.is_error() => {
+                self.end(ack, &mut link.window, table, reports);
+                return;
+            }
+            Some(Awaiting::PubRec(sent)) => {
+                link.window.take(id, table);
+                if sent.sent_on != Some(link.number) {
+                    // Not sent again yet on this link, and no longer needed; from here on it counts.
+                    link.window.open += 1;
+                }
+                self.bytes -= sent.size;
+                let (token, number) = (sent.token, reports.store_release(sent.token, id));
+                table.advance(id, Awaiting::PubComp(Released { token, reason, number }));
+            }
+            Some(Awaiting::PubComp(_)) if reason.is_error() => {
+                link.window.close_one();
+                if let Some(Awaiting::PubComp(released)) = table.remove(id) {
+                    reports.forget_release(released.number);
+                    let outcome = Outcome::Acked { reason, properties: ack.properties };
+                    reports.complete(released.token, outcome);
+                }
+                return;
+            }
+            Some(Awaiting::PubComp(_)) => {}
+            _ if reason.is_error() => return,
+            _ => {
+                let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+                link.answers.push(PacketType::PubRel, id, reason, false);
+                return;
+            }
+        }
+        link.answers.push(PacketType::PubRel, id, ReasonCode::SUCCESS, false);
+    }
+
+    /// PUBCOMP ends the exchange `[MQTT-4.3.3-5]`. Its reason says at most that the server had ended it
+    /// already; what became of the message is what PUBREC said. One that fits nothing is ignored.
+    pub(crate) fn handle_pubcomp(
+        &mut self,
+        ack: Ack,
+        window: &mut Window,
+        table: &mut InFlight,
+        reports: &mut Reports,
+    ) {
+        if !matches!(table.get(ack.id), Some(Awaiting::PubComp(_))) {
+            return;
+        }
+        if let Some(Awaiting::PubComp(Released { token, reason, number })) = table.remove(ack.id) {
+            window.close_one();
+            reports.forget_release(number);
+            reports.complete(token, Outcome::Acked { reason, properties: ack.properties });
+        }
+    }
+
+    /// The server has lost the session: its identifiers mean nothing any more `[MQTT-3.2.2-5]`. What was
+    /// never sent stays queued.
+    pub(crate) fn lose(&mut self, policy: OnSessionLost, table: &mut InFlight, reports: &mut Reports) {
+        while let Some(awaiting) = table.pop_first(Order::Releases) {
+            if let Awaiting::PubComp(Released { token, number, .. }) = awaiting {
+                reports.forget_release(number);
+                reports.complete(token, Outcome::SessionLost);
+            }
+        }
+        match policy {
+            OnSessionLost::Requeue => {
+                while let Some(awaiting) = table.pop_last(Order::Publishes) {
+                    if let Awaiting::PubAck(sent) | Awaiting::PubRec(sent) = awaiting {
+                        reports.forget_exchange(sent.token);
+                        self.look_for_expired = earlier(self.look_for_expired, sent.expires);
+                        self.queue.push_front(sent);
+                    }
+                }
+            }
+            OnSessionLost::Fail => {
+                while let Some(awaiting) = table.pop_first(Order::Publishes) {
+                    if let Awaiting::PubAck(sent) | Awaiting::PubRec(sent) = awaiting {
+                        self.finish(&sent, Outcome::SessionLost, reports);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Completes everything: what was sent and what was not. What is stored stays so.
+    pub(crate) fn abandon(&mut self, table: &mut InFlight, reports: &mut Reports) {
+        for order in [Order::Releases, Order::Publishes] {
+            while let Some(awaiting) = table.pop_first(order) {
+                if let Awaiting::PubAck(Outgoing { token, .. })
+                | Awaiting::PubRec(Outgoing { token, .. })
+                | Awaiting::PubComp(Released { token, .. }) = awaiting
+                {
+                    reports.complete(token, Outcome::Unknown);
+                }
+            }
+        }
+        for queued in self.queue.drain(..) {
+            reports.complete(queued.token, unsent(&queued, Outcome::NotSent));
+        }
+        self.bytes = 0;
+    }
+
+    /// Ends the exchange of a PUBLISH with what its acknowledgement says.
+    fn end(&mut self, ack: Ack, window: &mut Window, table: &mut InFlight, reports: &mut Reports) {
+        let Ack { id, reason, properties } = ack;
+        window.take(id, table);
+        if let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get(id) {
+            if sent.sent_on == Some(window.link) {
+                window.close_one();
+            }
+            self.finish(sent, Outcome::Acked { reason, properties }, reports);
+            table.free(id);
+        }
+    }
+
+    fn finish(&mut self, sent: &Outgoing, outcome: Outcome, reports: &mut Reports) {
+        self.bytes -= sent.size;
+        reports.forget_message(sent.token, sent.message.qos);
+        reports.complete(sent.token, outcome);
+    }
+}
+
+/// What became of a queued message: one that goes into the queue a second time was sent in a lost session.
+fn unsent(queued: &Outgoing, outcome: Outcome) -> Outcome {
+    if queued.sent_on.is_some() { Outcome::SessionLost } else { outcome }
+}

@@ -1,0 +1,90 @@
+//! From a message to its PUBLISH: whether it can be sent, and what is decided only when it is.
+
+use crate::error::UsageError;
+use crate::event::Message;
+use crate::in_flight::Outgoing;
+use crate::link::Link;
+use crate::time::Instant;
+use core::time::Duration;
+use mqtt_codec::{Delivery, MAX_PACKET_SIZE, PacketId, PropertyId, PublishParts, QoS, Version, WireBuf};
+
+/// The property itself, and one byte more of Property Length and of Remaining Length.
+const MOST_BYTES_OF_ALIAS: usize = 3 + 1 + 1;
+
+/// Whether a message can be sent at all in this version; what depends on the server comes later. Returns the bytes of
+/// its packet, with the topic in full.
+pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageError> {
+    let size = parts(message).encoded_len(version);
+    let plain = message.properties.is_empty() && version != Version::V3_1;
+    if plain && size <= MAX_PACKET_SIZE as usize {
+        return Ok(size);
+    }
+    let properties = message.properties.view();
+    if properties.topic_alias().is_some() {
+        return Err(UsageError::PropertyNotAllowed(PropertyId::TopicAlias));
+    }
+    // `[MQTT-3.3.4-6]`
+    if properties.subscription_identifiers().next().is_some() {
+        return Err(UsageError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
+    }
+    parts(message).encode(version, &mut WireBuf::new())?;
+    Ok(size)
+}
+
+/// The PUBLISH of a message that is not sent yet: its packet identifier means nothing.
+pub(crate) fn parts(message: &Message) -> PublishParts<'_> {
+    PublishParts {
+        retain: message.retain,
+        properties: message.properties.view(),
+        ..PublishParts::new(
+            delivery(message.qos, PacketId::MIN, false),
+            message.topic.borrow(),
+            &message.payload,
+        )
+    }
+}
+
+pub(crate) const fn delivery(qos: QoS, id: PacketId, dup: bool) -> Delivery {
+    match qos {
+        QoS::AtMostOnce => Delivery::AtMostOnce,
+        QoS::AtLeastOnce => Delivery::AtLeastOnce { id, dup },
+        QoS::ExactlyOnce => Delivery::ExactlyOnce { id, dup },
+    }
+}
+
+/// When the message expiry interval passes.
+pub(crate) fn expires(now: Instant, message: &Message) -> Option<Instant> {
+    let seconds = message.properties.view().message_expiry_interval()?;
+    Some(now + Duration::from_secs(seconds.into()))
+}
+
+/// Appends the PUBLISH of a message, if this server takes it. On an error nothing was written.
+pub(crate) fn write(
+    now: Instant,
+    outgoing: &Outgoing,
+    delivery: Delivery,
+    link: &mut Link,
+    out: &mut WireBuf,
+) -> Result<(), UsageError> {
+    let Outgoing { message, size, expires, .. } = outgoing;
+    link.negotiated.check_message(message)?;
+    link.negotiated.check_size(*size)?;
+    let version = link.negotiated.version;
+    let expiry = expires.map(|at| seconds_until(now, at));
+    let mut publish = PublishParts { delivery, expiry, ..parts(message) };
+    if link.negotiated.check_size(size + MOST_BYTES_OF_ALIAS).is_ok() {
+        (publish.topic, publish.alias) = link.aliases.write(&message.topic);
+    }
+    publish.encode(version, out).map_err(|error| {
+        // The server does not learn of the alias that was chosen for this packet.
+        link.aliases.forget();
+        error.into()
+    })
+}
+
+/// Whole seconds, rounded up: a message that has not expired must not be sent as one that has.
+fn seconds_until(now: Instant, at: Instant) -> u32 {
+    let left = at.saturating_duration_since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,435 @@
+//! The hall: every way in and every way out, and who is sent where.
+
+use crate::config::Config;
+use crate::error::{End, ProtocolError, UsageError};
+use crate::event::{AckToken, Event, Message, Token};
+use crate::in_flight::{InFlight, Order};
+use crate::inbound::Inbound;
+use crate::link::{Link, Phase};
+use crate::negotiated::Negotiated;
+use crate::outbound::Outbound;
+use crate::publish;
+use crate::store::{Reports, StoreOp};
+use crate::subscriptions::{self, Subscriptions};
+use crate::time::{Instant, earlier};
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+use core::time::Duration;
+use mqtt_codec::{
+    Auth, Disconnect, EncodeError, PacketType, PropertiesBuf, ReasonCode, Sender, SubscriptionOptions, Text,
+    TopicFilter, Version, WireBuf,
+};
+
+/// An MQTT client as a state machine: it is told what happened, asked what there is to do, and does nothing
+/// itself.
+///
+/// The methods are of four kinds.
+///
+/// - **What happened**: [`handle_open`](Self::handle_open), [`handle_input`](Self::handle_input),
+///   [`handle_transmitted`](Self::handle_transmitted), [`handle_timeout`](Self::handle_timeout),
+///   [`handle_close`](Self::handle_close).
+/// - **What the application wants**: [`publish`](Self::publish), [`subscribe`](Self::subscribe),
+///   [`unsubscribe`](Self::unsubscribe), [`acknowledge`](Self::acknowledge),
+///   [`authenticate`](Self::authenticate), [`disconnect`](Self::disconnect). An `Err` means that nothing has
+///   changed.
+/// - **What there is to do**: [`poll_transmit`](Self::poll_transmit), [`poll_store`](Self::poll_store),
+///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout). After each call of the first two
+///   kinds ask all four, until they have nothing more.
+/// - **How things stand**: [`accepts`](Self::accepts), [`is_connected`](Self::is_connected) and so on.
+///
+/// Calls that come too often or at the wrong moment are harmless. One `Session` serves all connections of a
+/// client, one after the other: what outlives a connection is in it. Dropping it drops what is queued and
+/// unacknowledged; [`abandon`](Self::abandon) first tells what that was.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) config: Config,
+    /// The configured one, or what the server assigned.
+    pub(crate) client_id: Text,
+    pub(crate) link: Option<Link>,
+    /// Links so far.
+    links: u32,
+    /// Tokens so far.
+    pub(crate) tokens: u64,
+    /// A server has accepted this client before.
+    pub(crate) established: bool,
+    /// When the session ends at the server, which counts from the end of the last connection; `None`: never,
+    /// or not while the connection is up.
+    pub(crate) session_ends: Option<Instant>,
+    pub(crate) table: InFlight,
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Inbound,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) reports: Reports,
+}
+
+/// # What happened
+impl Session {
+    /// A session that has never been connected.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration: an option that the version does not have, a client identifier
+    /// that it does not allow, a CONNECT that cannot be encoded.
+    pub fn new(config: Config) -> Result<Self, UsageError> {
+        config.check()?;
+        Ok(Self {
+            client_id: config.client_id.clone(),
+            link: None,
+            links: 0,
+            tokens: 0,
+            established: false,
+            session_ends: None,
+            table: InFlight::new(),
+            outbound: Outbound::new(),
+            inbound: Inbound::new(),
+            subscriptions: Subscriptions::new(),
+            reports: Reports::new(config.version, config.durable),
+            config,
+        })
+    }
+
+    /// A transport is open. CONNECT is the first thing that [`poll_transmit`](Self::poll_transmit) yields
+    /// `[MQTT-3.1.0-1]`. A connection that is still there counts as closed.
+    pub fn handle_open(&mut self, now: Instant) {
+        self.handle_close(now);
+        let expired = self.session_ends.is_some_and(|at| at <= now);
+        let clean_start = self.wants_clean_start(expired);
+        let resumable = !clean_start && !expired;
+        self.links = self.links.wrapping_add(1);
+        let client_id = self.client_id.clone();
+        self.link = Some(Link::new(self.links, &self.config, client_id, clean_start, resumable, now));
+    }
+
+    /// Bytes arrived. Complete packets are taken off the front of `input`; what is left is the beginning of
+    /// one, and belongs before what arrives next. After the end of a connection the bytes are dropped.
+    ///
+    /// A server that breaks the protocol ends the connection: see [`End::Protocol`].
+    pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) {
+        loop {
+            let Some(link) = self.link.as_mut().filter(|link| !link.is_over()) else {
+                input.clear();
+                return;
+            };
+            let handled = match link.decoder.decode(input) {
+                Ok(Some(packet)) => self.handle_packet(packet),
+                Ok(None) => {
+                    if !input.is_empty() {
+                        link.keep_alive.put_off(now);
+                    }
+                    return;
+                }
+                Err(error) => Err(ProtocolError::Decode(error)),
+            };
+            if let Err(error) = handled {
+                self.fail(error);
+            }
+        }
+    }
+
+    /// So many bytes of what [`poll_transmit`](Self::poll_transmit) yielded on this connection were written
+    /// to the transport. QoS 0 messages complete here, and keep alive counts from here. A driver that never
+    /// calls this pings without need and never completes a QoS 0 message.
+    pub fn handle_transmitted(&mut self, now: Instant, bytes: usize) {
+        if let Some(link) = &mut self.link {
+            link.output.transmitted(bytes, &mut self.reports);
+            link.keep_alive.transmitted(now, bytes);
+        }
+    }
+
+    /// The moment that [`poll_timeout`](Self::poll_timeout) named has come. Calling too early changes
+    /// nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.outbound.handle_timeout(now, &mut self.reports);
+        let Some(link) = self.link.as_mut().filter(|link| !link.is_over()) else { return };
+        if let Phase::SendConnect(deadline) | Phase::AwaitConnAck(deadline) = link.phase
+            && deadline <= now
+        {
+            self.end(End::ConnectTimeout, None);
+        } else if link.keep_alive.handle_timeout(now).is_err() {
+            self.end(End::PingTimeout, None);
+        }
+    }
+
+    /// The driver has stopped reading from the transport, to let the application catch up. An answer to a
+    /// ping would lie unread, so its deadline is held; pings are sent as ever.
+    pub fn handle_read_paused(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.keep_alive.set_paused(now, true);
+        }
+    }
+
+    /// The driver reads again. The deadline of an unanswered ping starts anew.
+    pub fn handle_read_resumed(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.keep_alive.set_paused(now, false);
+        }
+    }
+
+    /// The transport is gone, by itself or because the driver closed it after [`Event::Ended`].
+    pub fn handle_close(&mut self, now: Instant) {
+        let Some(mut link) = self.link.take() else { return };
+        if !link.is_over() {
+            self.reports.ended(End::Closed);
+        }
+        link.output.close(&mut self.reports);
+        self.subscriptions.close(&mut self.table);
+        if link.accepted {
+            // `[MQTT-3.1.2-23]`
+            self.session_ends = match link.negotiated.session_expiry {
+                u32::MAX => None,
+                seconds => Some(now + Duration::from_secs(seconds.into())),
+            };
+        }
+    }
+}
+
+/// # What the application wants
+impl Session {
+    /// Queues a message. It is sent in its turn, on this connection or a later one, and completes with the
+    /// token.
+    ///
+    /// # Errors
+    /// [`UsageError::QueueFull`], see [`accepts`](Self::accepts); a property that does not belong in PUBLISH
+    /// or needs 5.0; a limit of the server, while there is a connection. Such a limit met later, by a message
+    /// that was queued before the connection, is [`Outcome::Refused`](crate::Outcome::Refused): nothing is
+    /// ever changed silently.
+    pub fn publish(&mut self, now: Instant, message: Message) -> Result<Token, UsageError> {
+        let size = publish::check(&message, self.config.version)?;
+        if let Some(negotiated) = self.negotiated() {
+            negotiated.check_message(&message)?;
+            negotiated.check_size(size)?;
+        }
+        if !self.accepts() {
+            return Err(UsageError::QueueFull);
+        }
+        let token = self.next_token();
+        self.reports.store_message(token, &message);
+        self.outbound.push(now, token, message, size);
+        Ok(token)
+    }
+
+    /// Asks for the messages of these topic filters, in one SUBSCRIBE. `properties` may hold a subscription
+    /// identifier and user properties (5.0). Its outcome has one code for each filter.
+    ///
+    /// What was granted is subscribed again when a later connection finds the session lost (3.1, which does
+    /// not say so: on each connection). A request without an answer at the end of a connection is sent again
+    /// on the next one.
+    ///
+    /// # Errors
+    /// No filter `[MQTT-3.8.3-2]`; options or properties that need 5.0; No Local on a shared subscription
+    /// `[MQTT-3.8.3-4]`; a limit of the server, while there is a connection; [`UsageError::QueueFull`].
+    pub fn subscribe(
+        &mut self,
+        filters: Vec<(TopicFilter, SubscriptionOptions)>,
+        properties: PropertiesBuf,
+    ) -> Result<Token, UsageError> {
+        let size = subscriptions::check_subscribe(&filters, &properties, self.config.version)?;
+        if let Some(negotiated) = self.negotiated() {
+            negotiated.check_subscription(&filters, properties.view())?;
+            negotiated.check_size(size)?;
+        }
+        self.check_requests()?;
+        let token = self.next_token();
+        self.subscriptions.subscribe(token, filters, properties);
+        Ok(token)
+    }
+
+    /// Ends subscriptions, in one UNSUBSCRIBE. Messages under way may still arrive.
+    ///
+    /// # Errors
+    /// No filter `[MQTT-3.10.3-2]`; properties that need 5.0; the server's packet size, while there is a
+    /// connection; [`UsageError::QueueFull`].
+    pub fn unsubscribe(
+        &mut self,
+        filters: Vec<TopicFilter>,
+        properties: PropertiesBuf,
+    ) -> Result<Token, UsageError> {
+        let size = subscriptions::check_unsubscribe(&filters, &properties, self.config.version)?;
+        if let Some(negotiated) = self.negotiated() {
+            negotiated.check_size(size)?;
+        }
+        self.check_requests()?;
+        let token = self.next_token();
+        self.subscriptions.unsubscribe(token, filters, properties);
+        Ok(token)
+    }
+
+    /// Takes over a received message, or refuses it with a reason of 0x80 or more. Before 5.0 there are no
+    /// reasons, and the server hears of a plain acknowledgement. A reason that the packet cannot carry
+    /// becomes 0x80 if it is an error, else 0x00. See [`AckToken`] for order and lifetime.
+    pub fn acknowledge(&mut self, token: AckToken, reason: ReasonCode) {
+        let reason = if self.config.version.is_v5() { reason } else { ReasonCode::SUCCESS };
+        let link = self.link.as_mut().filter(|link| link.is_connected());
+        let link = link.map(|link| (&mut link.receiving, &mut link.answers));
+        self.inbound.acknowledge(token, reason, link, &mut self.reports);
+    }
+
+    /// Sends AUTH: the answer to a [`Event::Challenge`], or with [`ReasonCode::RE_AUTHENTICATE`] the
+    /// beginning of a re-authentication. Its properties must name the method of CONNECT.
+    ///
+    /// # Errors
+    /// [`UsageError::AuthenticationMismatch`], [`UsageError::NotConnected`], or what is wrong with the
+    /// packet.
+    pub fn authenticate(&mut self, auth: Auth) -> Result<(), UsageError> {
+        let Some(link) = &mut self.link else { return Err(UsageError::NotConnected) };
+        let method = self.config.authentication.as_ref().map(|(method, _)| method.as_str());
+        link.authenticate(auth, method)
+    }
+
+    /// Says goodbye: acknowledgements that are due and DISCONNECT leave, and nothing after it
+    /// `[MQTT-3.14.4-1]`. What is queued stays queued. Without a connection nothing happens.
+    ///
+    /// # Errors
+    /// Before 5.0, a reason or properties; a reason that clients do not send; a session expiry where CONNECT
+    /// had none `[5u-18]`; the server's packet size. The connection then stays.
+    pub fn disconnect(&mut self, disconnect: Disconnect) -> Result<(), UsageError> {
+        let Some(link) = self.link.as_mut().filter(|link| !link.is_over()) else { return Ok(()) };
+        let (packet, reason) = (PacketType::Disconnect, disconnect.reason);
+        if !reason.is_allowed_in(packet, Some(Sender::Client)) {
+            return Err(EncodeError::ReasonNotAllowed { packet, reason }.into());
+        }
+        disconnect.encode(self.config.version, &mut WireBuf::new())?;
+        link.negotiated.check_size(disconnect.encoded_len(self.config.version))?;
+        if let Some(seconds) = disconnect.properties.view().session_expiry_interval() {
+            if seconds > 0 && self.config.session_expiry.unwrap_or(0) == 0 {
+                return Err(UsageError::SessionExpiryNotAllowed);
+            }
+            link.negotiated.session_expiry = seconds;
+        }
+        self.end(End::Disconnected, Some(disconnect));
+        Ok(())
+    }
+
+    /// Changes user name and password for the connections to come.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); the old ones stay.
+    pub fn set_credentials(
+        &mut self,
+        username: Option<Text>,
+        password: Option<Bytes>,
+    ) -> Result<(), UsageError> {
+        let config = Config { username, password, ..self.config.clone() };
+        config.check()?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Gives up: every token completes, with [`Outcome::NotSent`](crate::Outcome::NotSent) or
+    /// [`Outcome::Unknown`](crate::Outcome::Unknown), and the queue, the unacknowledged messages and the
+    /// subscriptions are forgotten. What a store holds stays there. For the end of a client; a connection
+    /// counts as closed.
+    pub fn abandon(&mut self, now: Instant) {
+        self.handle_close(now);
+        self.outbound.abandon(&mut self.table, &mut self.reports);
+        self.subscriptions.abandon(&mut self.table, &mut self.reports);
+    }
+}
+
+/// # What there is to do
+impl Session {
+    /// Appends the next packet, or batch of acknowledgements, to `out`. False if there is nothing to send
+    /// now.
+    ///
+    /// Before CONNACK these are CONNECT and AUTH only. Then acknowledgements come first, messages last, and
+    /// PINGREQ if there was nothing else. After [`Event::Ended`] it still yields the last words.
+    #[must_use = "false means that nothing was appended"]
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut WireBuf) -> bool {
+        let before = out.len();
+        let wrote = self.transmit(now, out);
+        if let Some(link) = &mut self.link {
+            link.output.hand_out(out.len() - before);
+        }
+        wrote
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.reports.events.pop_front()
+    }
+
+    /// The next thing to store, before what [`poll_transmit`](Self::poll_transmit) has yielded is written.
+    /// None ever unless [`Config::durable`] is set.
+    pub fn poll_store(&mut self) -> Option<StoreOp> {
+        self.reports.ops.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None`: not before something else happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        earlier(self.outbound.poll_timeout(), self.link.as_ref().and_then(Link::poll_timeout))
+    }
+}
+
+/// # How things stand
+impl Session {
+    /// Whether the queue has room: if so, [`publish`](Self::publish) does not fail with
+    /// [`UsageError::QueueFull`].
+    pub fn accepts(&self) -> bool {
+        self.outbound.accepts(&self.config.limits)
+    }
+
+    /// Messages that wait to be sent.
+    pub fn queued(&self) -> usize {
+        self.outbound.queued()
+    }
+
+    /// Bytes of the messages held, waiting or unacknowledged, as packets.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbound.bytes()
+    }
+
+    /// QoS 1 and 2 messages sent and not acknowledged to the end.
+    pub fn in_flight(&self) -> usize {
+        self.table.len(Order::Publishes) + self.table.len(Order::Releases)
+    }
+
+    /// Whether the server has accepted the connection, and it has not ended.
+    pub fn is_connected(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::is_connected)
+    }
+
+    /// What holds on this connection; `None` without one.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.link.as_ref().filter(|link| link.is_connected()).map(|link| &link.negotiated)
+    }
+
+    /// The version that this session speaks.
+    pub fn version(&self) -> Version {
+        self.config.version
+    }
+}
+
+impl Session {
+    fn transmit(&mut self, now: Instant, out: &mut WireBuf) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let version = self.config.version;
+        match &mut link.phase {
+            Phase::SendConnect(_) => self.transmit_connect(out),
+            Phase::AwaitConnAck(_) => link.transmit_auth(out),
+            Phase::Connected => {
+                if let Some(closed) = link.answers.write(version, out) {
+                    link.receiving.closed(closed);
+                    return true;
+                }
+                link.transmit_auth(out)
+                    || self.subscriptions.transmit(&link.negotiated, &mut self.table, &mut self.reports, out)
+                    || self.outbound.transmit(now, link, &mut self.table, &mut self.reports, out)
+                    || link.transmit_ping(now, out)
+            }
+            Phase::AwaitClose(last) => {
+                link.answers.write(version, out).is_some()
+                    || last.take().is_some_and(|last| last.encode(version, out).is_ok())
+            }
+        }
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.tokens += 1;
+        Token(self.tokens)
+    }
+
+    fn check_requests(&self) -> Result<(), UsageError> {
+        let requests = self.subscriptions.waiting() + self.table.len(Order::Requests);
+        if requests < self.config.limits.requests { Ok(()) } else { Err(UsageError::QueueFull) }
+    }
+}

@@ -1,0 +1,276 @@
+//! What must survive a crash: operations out, a legal session back, from any prefix of them. Traps 7 and 29.
+
+use bytes::Bytes;
+use mqtt_codec::{Packet, PropertiesBuf, QoS, Text, Version};
+use mqtt_session::{
+    Config, Event, Instant, Outcome, RestoreError, Session, Snapshot, StoreKey, StoreOp, UsageError,
+};
+use mqtt_testkit::packets::{connack, puback, pubcomp, publish, pubrec, pubrel};
+use mqtt_testkit::pair::{Pair, acked, config, message};
+use std::collections::BTreeMap;
+
+const ALL: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
+
+fn durable(version: Version) -> Config {
+    Config { durable: true, ..config(version) }
+}
+
+/// The store: a map. `ops` are all that ever came.
+#[derive(Default)]
+struct Store {
+    map: BTreeMap<StoreKey, Bytes>,
+    ops: Vec<StoreOp>,
+}
+
+impl Store {
+    fn take(&mut self, session: &mut Session) {
+        while let Some(op) = session.poll_store() {
+            self.ops.push(op.clone());
+            apply(&mut self.map, op);
+        }
+    }
+
+    fn restore(&self, config: Config) -> Pair {
+        let entries = self.map.clone().into_iter().collect();
+        Pair::with_session(Session::restore(Instant::ZERO, config, Snapshot { entries }).unwrap())
+    }
+}
+
+fn apply(map: &mut BTreeMap<StoreKey, Bytes>, op: StoreOp) {
+    match op {
+        StoreOp::Put(key, value) => drop(map.insert(key, value)),
+        StoreOp::Delete(key) => drop(map.remove(&key)),
+    }
+}
+
+#[test]
+fn nothing_is_stored_unless_asked() {
+    let mut pair = Pair::connected(config(Version::V5));
+    pair.publish(message("a", "x", QoS::AtLeastOnce));
+    pair.send(publish("a", "y").qos2(1));
+    let token = pair.message_to_acknowledge("y");
+    pair.acknowledge(token);
+    assert_eq!(pair.session.poll_store(), None);
+}
+
+/// Everything at once, then a crash: queued, sent, released, received.
+#[test]
+fn a_crash_loses_nothing() {
+    for version in ALL {
+        let mut store = Store::default();
+        let mut pair = Pair::connected(durable(version));
+        pair.publish(message("a", "1", QoS::AtLeastOnce));
+        pair.publish(message("a", "2", QoS::ExactlyOnce));
+        pair.publish(message("a", "3", QoS::ExactlyOnce));
+        pair.send(pubrec(2));
+        pair.send(publish("in", "x").qos2(40));
+        let token = pair.message_to_acknowledge("x");
+        pair.acknowledge(token);
+        pair.cut();
+        pair.ended();
+        pair.publish(message("a", "4", QoS::AtLeastOnce));
+        let mut sixth = message("a", "6", QoS::AtMostOnce);
+        if version.is_v5() {
+            sixth.properties = PropertiesBuf::builder().content_type("t").build().unwrap();
+        }
+        pair.publish(sixth.clone());
+        store.take(&mut pair.session);
+
+        let mut pair = store.restore(durable(version));
+        assert_eq!((pair.session.queued(), pair.session.in_flight()), (2, 3));
+        let (connect, _) = pair.resume();
+        assert!(!connect.clean_start);
+        pair.expect(pubrel(2));
+        pair.expect(publish("a", "1").qos1(1).dup());
+        pair.expect(publish("a", "3").qos2(3).dup());
+        pair.expect(publish("a", "4").qos1(4));
+        pair.expect(publish("a", "6").properties(sixth.properties));
+        pair.expect_silence();
+        pair.send(publish("in", "x").qos2(40).dup());
+        pair.expect(pubrec(40));
+        pair.send(pubrel(40));
+        pair.expect(pubcomp(40));
+        pair.completed();
+        for packet in [puback(1), pubcomp(2), pubrec(3), pubcomp(3), puback(4)] {
+            pair.send(packet);
+        }
+        for _ in 0..4 {
+            assert_eq!(pair.completed().1, acked());
+        }
+        pair.expect_no_event();
+        assert_eq!(pair.session.queued_bytes(), 0);
+        // All is done, and the store is empty.
+        store.take(&mut pair.session);
+        assert_eq!(store.map, BTreeMap::new());
+    }
+}
+
+/// A message that was delivered but not accepted is delivered again after a crash: the server still has it.
+#[test]
+fn only_accepted_messages_are_remembered() {
+    let mut store = Store::default();
+    let mut pair = Pair::connected(durable(Version::V5));
+    pair.send(publish("in", "x").qos2(7));
+    let _lost = pair.message_to_acknowledge("x");
+    store.take(&mut pair.session);
+    let mut pair = store.restore(durable(Version::V5));
+    pair.resume();
+    pair.send(publish("in", "x").qos2(7).dup());
+    let _ = pair.message_to_acknowledge("x");
+}
+
+/// A lost session is lost in the store too, and what goes back into the queue is unsent there.
+#[test]
+fn a_lost_session_is_lost_in_the_store() {
+    let mut store = Store::default();
+    let mut pair = Pair::connected(durable(Version::V5));
+    pair.publish(message("a", "1", QoS::AtLeastOnce));
+    pair.publish(message("a", "2", QoS::ExactlyOnce));
+    pair.send(pubrec(2));
+    pair.send(publish("in", "x").qos2(7));
+    let token = pair.message_to_acknowledge("x");
+    pair.acknowledge(token);
+    pair.cut();
+    pair.ended();
+    pair.open();
+    pair.stall();
+    pair.send(connack());
+    while pair.event().is_some() {}
+    pair.cut();
+    store.take(&mut pair.session);
+    // It was handed out again: one message, one exchange.
+    let keys: Vec<_> = store.map.keys().copied().collect();
+    assert_eq!(keys, [StoreKey::Message(1), StoreKey::Exchange(1)]);
+}
+
+/// `[MQTT-3.1.3-2]`: the identifier that the server assigned names the session after a crash too.
+#[test]
+fn the_assigned_client_identifier_is_stored() {
+    let nameless = || Config { client_id: Text::default(), ..durable(Version::V5) };
+    let mut store = Store::default();
+    let mut pair = Pair::new(nameless());
+    let properties = PropertiesBuf::builder().assigned_client_identifier("xyz").build().unwrap();
+    pair.connect(mqtt_codec::ConnAck { properties, ..connack() });
+    store.take(&mut pair.session);
+    let mut pair = store.restore(nameless());
+    assert_eq!(&*pair.resume().0.client_id, "xyz");
+}
+
+/// The order of PUBRELs is that of the PUBRECs `[MQTT-4.6.0-4]`, also in another life.
+#[test]
+fn releases_keep_their_order() {
+    let mut store = Store::default();
+    let mut pair = Pair::connected(durable(Version::V5));
+    for _ in 0..3 {
+        pair.publish(message("a", "x", QoS::ExactlyOnce));
+    }
+    for id in [3, 1, 2] {
+        pair.send(pubrec(id));
+    }
+    store.take(&mut pair.session);
+    let mut pair = store.restore(durable(Version::V5));
+    pair.resume();
+    for id in [3, 1, 2] {
+        pair.expect(pubrel(id));
+    }
+}
+
+/// The map after any prefix of the operations makes a session that comes to rest, with nothing lost.
+#[test]
+fn any_prefix_makes_a_legal_session() {
+    for version in ALL {
+        let mut store = Store::default();
+        let mut pair = Pair::connected(durable(version));
+        for (round, qos) in
+            [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce, QoS::ExactlyOnce].into_iter().enumerate()
+        {
+            pair.publish(message("a", format!("{round}"), qos));
+        }
+        pair.send(pubrec(3));
+        pair.send(puback(1));
+        pair.send(pubrec(2));
+        pair.send(pubcomp(3));
+        pair.send(publish("in", "x").qos2(9));
+        while let Some(event) = pair.event() {
+            if let Event::Message(_, Some(token)) = event {
+                pair.acknowledge(token);
+            }
+        }
+        pair.send(pubrel(9));
+        pair.cut();
+        pair.ended();
+        pair.connect(connack());
+        store.take(&mut pair.session);
+
+        let mut map = BTreeMap::new();
+        for op in store.ops {
+            apply(&mut map, op);
+            let entries = map.clone().into_iter().collect();
+            let session = Session::restore(Instant::ZERO, durable(version), Snapshot { entries }).unwrap();
+            let mut pair = Pair::with_session(session);
+            let (queued, in_flight) = (pair.session.queued(), pair.session.in_flight());
+            pair.resume();
+            while let Some(packet) = pair.received() {
+                match packet {
+                    Packet::Publish(publish) => match publish.delivery().id() {
+                        Some(id) if publish.qos() == QoS::AtLeastOnce => pair.send(puback(id.get())),
+                        Some(id) => pair.send(pubrec(id.get())),
+                        None => {}
+                    },
+                    Packet::PubRel(ack) => pair.send(pubcomp(ack.id.get())),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!((pair.session.queued(), pair.session.in_flight()), (0, 0));
+            let completed =
+                core::iter::from_fn(|| pair.event()).filter(|event| matches!(event, Event::Completed(..)));
+            assert_eq!(completed.count(), queued + in_flight);
+            let mut rest = map.clone();
+            while let Some(op) = pair.session.poll_store() {
+                apply(&mut rest, op);
+            }
+            let received = |key: &StoreKey| matches!(key, StoreKey::Received(_));
+            assert!(rest.keys().all(received), "left behind: {rest:?}");
+        }
+    }
+}
+
+/// What this session cannot have written is named, not guessed at.
+#[test]
+fn a_damaged_store_is_refused() {
+    let restore = |key, value: &'static [u8]| {
+        let entries = vec![(key, Bytes::from_static(value))];
+        Session::restore(Instant::ZERO, durable(Version::V5), Snapshot { entries })
+    };
+    for (key, value) in [
+        (StoreKey::Message(1), &b"\x32\x07\x00\x01a\x00\x01\x00"[..]),
+        (StoreKey::Message(1), b""),
+        (StoreKey::Message(1), b"\x40\x02\x00\x01"),
+        (StoreKey::Release(1), b"\x40\x02\x00\x01"),
+        (StoreKey::Release(1), b"\x62\x02\x00\x01\x00"),
+        (StoreKey::Received(mqtt_testkit::packets::id(2)), b"\x50\x02\x00\x01"),
+    ] {
+        match restore(key, value) {
+            Err(RestoreError::Snapshot(error)) => assert_eq!(error.key, key),
+            other => panic!("{other:?}"),
+        }
+    }
+    let wrong = Config { receive_maximum: 0, ..durable(Version::V5) };
+    let refused = Session::restore(Instant::ZERO, wrong, Snapshot::default());
+    assert!(matches!(refused, Err(RestoreError::Config(UsageError::ZeroReceiveMaximum))));
+}
+
+/// Giving up is for this life only.
+#[test]
+fn giving_up_leaves_the_store_alone() {
+    let mut store = Store::default();
+    let mut pair = Pair::connected(durable(Version::V5));
+    let token = pair.publish(message("a", "1", QoS::AtLeastOnce));
+    pair.session.abandon(pair.now());
+    pair.ended();
+    assert_eq!(pair.completed(), (token, Outcome::Unknown));
+    store.take(&mut pair.session);
+    let mut pair = store.restore(durable(Version::V5));
+    pair.resume();
+    pair.expect(publish("a", "1").qos1(1).dup());
+}

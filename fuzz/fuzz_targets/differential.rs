@@ -1,0 +1,8 @@
+//! Runs [`mqtt_fuzz::differential`] under libFuzzer.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mqtt_fuzz::differential(data));
+
+#[cfg(not(fuzzing))]
+fn main() {}

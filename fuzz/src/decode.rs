@@ -1,0 +1,70 @@
+//! No bytes make the decoder panic, and its modes agree with each other.
+
+use crate::VERSIONS;
+use crate::stream::{Stream, read_all};
+use mqtt_codec::{Decoder, Fault, Packet, Version};
+
+/// The limit of the decoder that has one.
+const LIMIT: u32 = 24;
+
+/// Decodes in three versions, for any side, for a client, for a server, and with a limit.
+pub fn decode(data: &[u8]) {
+    for version in VERSIONS {
+        let any = read_all(Decoder::new(version), data);
+        check_stricter(&any, &read_all(Decoder::new(version).from_server_only(), data));
+        check_limited(&any, &read_all(Decoder::new(version).max_packet_size(LIMIT), data));
+        check_server(&any, data, version);
+        check_first(data, version);
+    }
+}
+
+/// A decoder that takes less takes the same packets, then refuses one; maybe by a header that came without its packet.
+fn check_stricter(any: &Stream, stricter: &Stream) {
+    assert!(any.packets.starts_with(&stricter.packets));
+    assert!(stricter.error.is_some() || stricter == any);
+}
+
+/// A limit refuses what is longer and nothing else.
+fn check_limited(any: &Stream, limited: &Stream) {
+    assert!(any.packets.starts_with(&limited.packets));
+    match limited.error {
+        Some(error) if matches!(error.fault(), Fault::TooLarge { size, limit } if size > limit && limit == LIMIT) =>
+            {}
+        error => assert_eq!((error, limited.packets.len()), (any.error, any.packets.len())),
+    }
+}
+
+/// A server that got a CONNECT of this version goes on as any decoder of this version does, or stops earlier.
+fn check_server(any: &Stream, data: &[u8], version: Version) {
+    let greeted = [connect(version), data].concat();
+    let server = read_all(Decoder::for_server(), &greeted);
+    let [Packet::Connect(_), packets @ ..] = &server.packets[..] else {
+        panic!("a server refused a good CONNECT: {:?}", server.error);
+    };
+    assert!(any.packets.starts_with(packets));
+    assert!(packets.len() == any.packets.len() || server.error.is_some());
+}
+
+/// A server's first packet is a CONNECT, of the version that it names.
+fn check_first(data: &[u8], version: Version) {
+    let mut decoder = Decoder::for_server();
+    let first = decoder.decode(&mut data.into());
+    let told = decoder.version();
+    match first {
+        Ok(Some(packet)) => {
+            assert!(matches!(packet, Packet::Connect(_)));
+            let same = Decoder::new(version).decode(&mut data.into());
+            assert_eq!(same == Ok(Some(packet)), told == Some(version));
+        }
+        _ => assert_eq!(told, None),
+    }
+}
+
+/// The smallest CONNECT of a version with a client identifier.
+fn connect(version: Version) -> &'static [u8] {
+    match version {
+        Version::V3_1 => b"\x10\x0F\x00\x06MQIsdp\x03\x02\x00\x3C\x00\x01a",
+        Version::V3_1_1 => b"\x10\x0D\x00\x04MQTT\x04\x02\x00\x3C\x00\x01a",
+        Version::V5 => b"\x10\x0E\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x01a",
+    }
+}
