@@ -28,7 +28,7 @@ pub static KNOWN: &[Known] = &[
     Known {
         peers: &[Core],
         statements: "[MQTT-2.2.1-3] [MQTT-2.3.1-1/3.1.1]",
-        reason: "takes packet identifier 0 in SUBSCRIBE and UNSUBSCRIBE",
+        reason: "takes packet identifier 0 in packets of subscriptions",
         shows: |seen| refused(seen, Field::PacketIdentifier, Fault::ZeroPacketId),
     },
     Known {
@@ -83,9 +83,9 @@ pub static KNOWN: &[Known] = &[
         shows: |seen| refused(seen, Field::TopicFilter, Fault::Topic(TopicError::MultiLevel)),
     },
     Known {
-        peers: &[Core],
+        peers: &[Core, Proto],
         statements: "[MQTT-4.8.2-1] [MQTT-4.8.2-2]",
-        reason: "does not check filters",
+        reason: "Core does not check filters; Proto takes `$share` alone",
         shows: |seen| refused(seen, Field::TopicFilter, Fault::Topic(TopicError::Share)),
     },
     Known {

@@ -59,7 +59,7 @@ pub(crate) struct ConnectionArgs {
     /// Port to connect to [default: 1883]
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
-    /// Server, credentials and topic at once: mqtt://[user[:password]@]host[:port][/topic]
+    /// Server, credentials and topic at once: mqtt://USER:PASSWORD@HOST:PORT/TOPIC, where all but HOST may be missing
     #[arg(short = 'L', long, conflicts_with = "host")]
     pub(crate) url: Option<String>,
     /// User name
@@ -148,7 +148,7 @@ pub(crate) struct PubArgs {
     #[arg(short, long, group = "payload")]
     pub(crate) null_message: bool,
 
-    /// Messages of -l under way at once, at QoS 1 and 2 unacknowledged [default: 20 at QoS 2 before MQTT 5, else 1000]
+    /// Messages of -l sent and not acknowledged at QoS 1 and 2 [default: 20 before MQTT 5, then what the server takes]
     #[arg(short = 'M', long, value_name = "COUNT", requires = "stdin_line")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_inflight: Option<u16>,

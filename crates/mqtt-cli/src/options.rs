@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) protocol: Protocol,
     /// `-W`.
     pub(crate) timeout: Option<Duration>,
+    /// `-M`, of publishers.
+    pub(crate) max_inflight: Option<u16>,
     client_id: Option<String>,
     keep_session: bool,
     session_expiry: Option<SessionExpiry>,
@@ -51,6 +53,7 @@ impl Options {
             session_expiry: session_expiry(args, &properties.connect, protocol)?,
             client_id: client_id(args),
             keep_session: args.disable_clean_session,
+            max_inflight: None,
             keep_alive: Duration::from_secs(args.keepalive.into()),
             username: args.username.clone(),
             password: args.password.clone(),
@@ -70,6 +73,9 @@ impl Options {
             .keep_alive(self.keep_alive)
             .reconnect(policy)
             .connect_properties(self.properties.connect.clone());
+        if let Some(messages) = self.max_inflight {
+            builder = builder.in_flight(messages);
+        }
         if let Some(id) = &self.client_id {
             builder = builder.client_id(id);
         }
@@ -85,7 +91,7 @@ impl Options {
         builder = match (&self.username, &self.password) {
             (Some(username), Some(password)) => builder.credentials(username, password.clone()),
             (Some(username), None) => builder.username(username),
-            (None, Some(password)) => builder.credentials("", password.clone()),
+            (None, Some(password)) => builder.password(password.clone()),
             (None, None) => builder,
         };
         builder.await

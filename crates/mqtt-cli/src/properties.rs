@@ -276,7 +276,10 @@ mod tests {
 
     #[test]
     fn what_the_standard_forbids_is_refused() {
-        assert!(read(&["connect receive-maximum 0"]).is_err(), "section 3.1.2.11.3: zero is a protocol error");
+        assert!(
+            read(&["connect receive-maximum 0"]).is_err(),
+            "section 3.1.2.11.3: zero is a protocol error"
+        );
         assert!(read(&["publish content-type a", "publish content-type b"]).is_err(), "once only");
     }
 }

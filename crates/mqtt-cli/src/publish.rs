@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use mqtt_client::{Client, PropertiesBuf, Protocol, PublishBuilder, QoS, TopicName};
+use mqtt_client::{Client, PropertiesBuf, PublishBuilder, QoS, TopicName};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Stdin};
 
 use crate::args::PubArgs;
@@ -17,9 +17,12 @@ use crate::output::Report;
 
 /// A packet has at most 268,435,455 bytes after its fixed header, section 2.1.4; no payload is larger.
 const LARGEST_PAYLOAD: u64 = 268_435_455;
+/// Lines that were read and whose fate is not known yet.
+const LINES_UNDER_WAY: u16 = 1_000;
 
 pub(crate) async fn run(args: PubArgs, report: Report) -> Result<Exit, Failure> {
-    let options = Options::read(&args.connection, None)?;
+    let mut options = Options::read(&args.connection, None)?;
+    options.max_inflight = args.max_inflight;
     for (properties, name) in
         [(&options.properties.subscribe, "subscribe"), (&options.properties.unsubscribe, "unsubscribe")]
     {
@@ -31,7 +34,7 @@ pub(crate) async fn run(args: PubArgs, report: Report) -> Result<Exit, Failure> 
     let payload = payload(&args)?;
     connection::run(&options, connection::for_a_while(), report, async |client| match payload {
         Some(payload) => repeat(client, &form, payload, &args, report).await,
-        None => lines(client, &form, window(&args, &options), report).await,
+        None => lines(client, &form, report).await,
     })
     .await
 }
@@ -126,16 +129,9 @@ async fn repeat(
     finish(client, &deliveries).await
 }
 
-/// How many lines may be under way at once. Before MQTT 5 a server cannot say how many it takes; mosquitto 2.0 then
-/// acknowledges QoS 2 messages beyond its limit, 20 unless configured, and loses them.
-fn window(args: &PubArgs, options: &Options) -> u16 {
-    let told = options.protocol == Protocol::V5;
-    args.max_inflight.unwrap_or(if args.qos == 2 && !told { 20 } else { 1_000 })
-}
-
 /// Sends a message for each line, while the ones before are still being delivered.
-async fn lines(client: &Client, form: &Form, window: u16, report: Report) -> Result<Exit, Failure> {
-    let mut deliveries = Deliveries::new(window, report);
+async fn lines(client: &Client, form: &Form, report: Report) -> Result<Exit, Failure> {
+    let mut deliveries = Deliveries::new(LINES_UNDER_WAY, report);
     let mut input = Lines::new();
     let read = send_lines(client, form, &mut input, &mut deliveries, report).await;
     // Whatever was wrong with a line, those before it are under way.

@@ -110,8 +110,11 @@ impl Streams {
             streams.subscribed = Some(subscribed);
         }
         if !filters.unsubscribe.is_empty() {
-            // TODO properties
-            client.unsubscribe(filters.unsubscribe.clone()).await.map_err(not_unsubscribed)?;
+            let properties = options.properties.unsubscribe.clone();
+            client
+                .unsubscribe_with(filters.unsubscribe.clone(), properties)
+                .await
+                .map_err(not_unsubscribed)?;
             report.debug("unsubscribed");
         }
         Ok((streams, exit))

@@ -95,6 +95,16 @@ async fn properties_stand_in_their_packets() {
     }
 }
 
+/// Section 3.1.2.9: only 5.0 has a password without a user name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_password_may_stand_alone_in_mqtt_5() {
+    let broker = Broker::builder().trace().start().await.unwrap();
+    run(publish(broker.addr(), &["-V", "mqttv5", "-P", "token", "-t", "a", "-m", "x"])).with(0);
+    broker.until("the message", |broker| broker.received_count() == 1).await;
+    let connect = broker.trace().first().map(|entry| format!("{:?}", entry.packet)).unwrap();
+    assert!(connect.contains("username: None") && connect.contains("password: Some"), "{connect}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_goodbye_that_cannot_be_said_so_is_told() {
     let broker = Broker::start().await.unwrap();

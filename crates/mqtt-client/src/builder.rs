@@ -69,13 +69,12 @@ impl ConnectBuilder {
 
     /// User name and password. They take the place of those in the URL.
     pub fn credentials(self, username: &str, password: impl Into<Bytes>) -> Self {
-        let mut this = self.username(username);
-        let password = password.into();
-        if password.len() > usize::from(u16::MAX) {
-            this.fault("credentials", OptionFault::TooLong("65,535 bytes"));
-        }
-        this.options.password = Some(password);
-        this
+        self.username(username).set_password("credentials", password.into())
+    }
+
+    /// The password, up to 65,535 bytes. Without a [`username`](Self::username) beside it, 5.0 only.
+    pub fn password(self, password: impl Into<Bytes>) -> Self {
+        self.set_password("password", password.into())
     }
 
     /// The user name, without a password.
@@ -211,6 +210,14 @@ impl ConnectBuilder {
         self
     }
 
+    /// QoS 1 and 2 messages that are sent and not yet acknowledged. If it is not set: on 5.0 as many as the server's
+    /// Receive Maximum allows, before 5.0, where a server cannot tell how many it takes, 20. More is faster over long
+    /// distances, but some servers silently drop what is above a limit of theirs.
+    pub fn in_flight(mut self, messages: u16) -> Self {
+        self.options.in_flight = Some(messages);
+        self
+    }
+
     /// Opens transports by this connector. The URL then only serves for its credentials.
     pub fn connector(mut self, connector: impl Connect + 'static) -> Self {
         self.connector = Some(Arc::new(connector));
@@ -240,11 +247,11 @@ impl ConnectBuilder {
     ) -> Result<Client, ConnectError> {
         let queue = self.queue;
         let plan = self.plan()?;
-        plan.session()?;
+        let session = plan.session()?;
         let runtime = Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let shared = Arc::new(Shared::new(queue));
         let (status, changes) = watch::channel(Status::default());
-        let driver = Driver::new(plan, shared.clone(), status, first)?;
+        let driver = Driver::new(plan, session, shared.clone(), status, first);
         runtime.spawn(driver.run());
         Ok(Client::new(shared, changes))
     }
@@ -268,6 +275,14 @@ impl ConnectBuilder {
             options.password = address.password.map(Bytes::from);
         }
         Ok(Plan::new(connector, self.connect_timeout, self.reconnect, options, self.protocol))
+    }
+
+    fn set_password(mut self, option: &'static str, password: Bytes) -> Self {
+        if password.len() > usize::from(u16::MAX) {
+            self.fault(option, OptionFault::TooLong("65,535 bytes"));
+        }
+        self.options.password = Some(password);
+        self
     }
 
     fn text(&mut self, option: &'static str, text: &str) -> Option<Text> {

@@ -78,13 +78,32 @@ impl Client {
         F: TryInto<TopicFilter>,
         UnsubscribeError: From<F::Error>,
     {
+        self.unsubscribe_with(filters, PropertiesBuf::new()).await
+    }
+
+    /// [`unsubscribe`](Self::unsubscribe) with properties, section 3.10.2.1; 5.0 only.
+    ///
+    /// Dropping the future after it was polled changes nothing: the filters are unsubscribed.
+    ///
+    /// # Errors
+    ///
+    /// As [`unsubscribe`](Self::unsubscribe), or a property cannot be sent.
+    pub async fn unsubscribe_with<F>(
+        &self,
+        filters: impl IntoIterator<Item = F>,
+        properties: PropertiesBuf,
+    ) -> Result<(), UnsubscribeError>
+    where
+        F: TryInto<TopicFilter>,
+        UnsubscribeError: From<F::Error>,
+    {
         let filters = filters.into_iter().map(TryInto::try_into).collect::<Result<Vec<_>, _>>()?;
         if filters.is_empty() {
             return Err(UnsubscribeError::NoFilter);
         }
         let names = filters.clone();
         let shared = &self.alive.shared;
-        let cell = shared.submit(|cell| Command::Unsubscribe(filters, PropertiesBuf::new(), cell))?;
+        let cell = shared.submit(|cell| Command::Unsubscribe(filters, properties, cell))?;
         unsubscribed(shared, cell, &names).await
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     goodbye_by: Option<Instant>,
     /// The end of the connection, as the session sees it.
     pub(crate) ended: Option<End>,
+    /// The session ended the connection and may have something left to say.
+    last_words: bool,
     /// Since when the connection is up.
     pub(crate) up_since: Option<Instant>,
     /// Until when messages that nobody takes are kept.
@@ -78,15 +80,15 @@ enum Over {
 impl Driver {
     pub(crate) fn new(
         plan: Plan,
+        session: Session,
         shared: Arc<Shared>,
         status: watch::Sender<Status>,
         first: Option<oneshot::Sender<Result<(), ConnectError>>>,
-    ) -> Result<Self, ConnectError> {
-        let session = plan.session()?;
+    ) -> Self {
         if let Some(version) = plan.only_version() {
             shared.set_version(version);
         }
-        Ok(Self {
+        Self {
             shared,
             clock: Clock::new(),
             backoff: Backoff::new(plan.reconnect.clone()),
@@ -105,6 +107,7 @@ impl Driver {
             stop: None,
             goodbye_by: None,
             ended: None,
+            last_words: false,
             up_since: None,
             hold_until: None,
             full: 0,
@@ -112,7 +115,7 @@ impl Driver {
             answered: 0,
             status,
             over: false,
-        })
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -158,7 +161,7 @@ impl Driver {
         self.plan.note_opened();
         self.session.handle_open(self.clock.now());
         let over = poll_fn(|cx| self.poll_link(cx, &mut link, deadline)).await;
-        self.hang_up(&mut link, &over).await;
+        self.hang_up(&mut link).await;
         over
     }
 
@@ -193,10 +196,9 @@ impl Driver {
         poll_fn(|cx| self.poll_offline(cx, until)).await
     }
 
-    /// Says what is left to say, closes the transport, and lets the session know.
-    async fn hang_up(&mut self, link: &mut Link, over: &Over) {
-        let broken = matches!(over, Over::Failed(ConnectError::Io(_) | ConnectError::PeerClosed));
-        if !broken && !matches!(over, Over::Stopped(Stop::Abort)) {
+    /// Says what is left to say, and lets the session know that the transport is gone.
+    async fn hang_up(&mut self, link: &mut Link) {
+        if core::mem::take(&mut self.last_words) {
             let now = self.clock.now();
             while self.session.poll_transmit(now, &mut link.output) {}
             let session = &mut self.session;
@@ -260,7 +262,7 @@ impl Driver {
     /// Does what can be done without a connection. Ready when told to stop, or at the deadline.
     fn poll_offline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Option<Stop>> {
         self.swap(None);
-        loop {
+        for _ in 0..ROUNDS {
             let now = self.clock.now();
             self.take_requests(now);
             if let Some(stop) = self.stop.take() {
@@ -275,6 +277,8 @@ impl Driver {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_link(&mut self, cx: &mut Context<'_>, link: &mut Link, deadline: Instant) -> Poll<Over> {
@@ -410,7 +414,9 @@ impl Driver {
     }
 
     fn check_end(&mut self) -> Option<Over> {
-        Some(match self.ended.take()? {
+        let end = self.ended.take()?;
+        self.last_words = true;
+        Some(match end {
             End::Disconnected => Over::Stopped(self.stop.take().unwrap_or(Stop::Released)),
             End::Refused { reason, properties } => Over::Failed(ConnectError::Refused { reason, properties }),
             End::ServerDisconnect(Disconnect { reason, properties }) => {

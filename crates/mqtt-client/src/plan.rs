@@ -55,6 +55,7 @@ pub(crate) struct Options {
     pub(crate) receive_maximum: Option<u16>,
     pub(crate) maximum_packet_size: Option<u32>,
     pub(crate) topic_alias_maximum: Option<u16>,
+    pub(crate) in_flight: Option<u16>,
     pub(crate) request_response_information: Option<bool>,
     pub(crate) request_problem_information: Option<bool>,
     pub(crate) user_properties: Vec<(Text, Text)>,
@@ -204,6 +205,7 @@ impl Plan {
                 queue_messages: usize::MAX,
                 queue_bytes: usize::MAX,
                 requests: usize::MAX,
+                in_flight: options.in_flight,
                 ..defaults.limits
             },
             ..defaults

@@ -5,7 +5,7 @@ mod common;
 use common::{Stage, delivered, in_memory, next, numbers, publish_numbers, soon};
 use core::pin::pin;
 use core::time::Duration;
-use mqtt_client::{Closed, Outcome, Protocol, QoS, ReasonCode, connect};
+use mqtt_client::{Closed, Outcome, Protocol, PublishError, QoS, ReasonCode, SubscribeError, connect};
 use mqtt_codec::PacketType;
 use mqtt_testkit::broker::{Broker, Direction, Message};
 use mqtt_testkit::packets::{connack, disconnect, suback};
@@ -116,8 +116,9 @@ async fn drain_returns_when_all_is_done() {
     for _ in 0..500 {
         drop(client.publish("a", "x").qos(QoS::ExactlyOnce).enqueue().await.unwrap());
     }
+    let began = common::now();
     assert_eq!(client.drain(Duration::from_secs(10)).await, 0);
-    assert_eq!(broker.received_count(), 500);
+    assert_eq!((broker.received_count(), began.elapsed()), (500, Duration::ZERO));
     client.disconnect().await.unwrap();
 }
 
@@ -150,6 +151,7 @@ async fn a_goodbye_does_not_wait_for_ever() {
         let client = in_memory(&broker).await.unwrap();
         broker.faults().freeze(true);
         let _token = client.publish("a", vec![0; 1 << 20]).enqueue().await.unwrap();
+        let _more = client.publish("a", vec![0; 1 << 20]).qos(QoS::AtLeastOnce).enqueue().await.unwrap();
         let goodbye = async { timeout(Duration::from_secs(20), client.disconnect()).await };
         let cutting = async {
             if abort {
@@ -264,40 +266,44 @@ async fn a_reason_goes_with_the_goodbye() {
     ended.unwrap();
 }
 
-/// A runtime that shuts down takes the task with it: whoever waits is told.
+/// A runtime that shuts down takes the task with it: whoever waits is told, wherever the request had come to.
 #[test]
 fn the_end_of_the_runtime_answers_everyone() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (client, token, mut subscription, waits) = runtime.block_on(async {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (broker, client, mut subscription, in_flight, queued) = runtime.block_on(async {
         let broker = Broker::start().await.unwrap();
         let client = connect(&broker.url()).queue(1, 1 << 20).await.unwrap();
         let subscription = client.subscribe("a").await.unwrap();
         broker.faults().freeze(true);
-        let token = client.publish("a", "x").qos(QoS::AtLeastOnce).enqueue().await.unwrap();
-        let waits = {
-            let client = client.clone();
-            std::thread::spawn(move || {
-                let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                other.block_on(async {
-                    // The queue has room for one; the second waits in line, until the end.
-                    while let Ok(token) = client.publish("a", "y").qos(QoS::AtLeastOnce).enqueue().await {
-                        drop(token);
-                    }
-                })
-            })
-        };
-        sleep(Duration::from_millis(50)).await;
-        (client, token, subscription, waits)
+        let in_flight = client.publish("a", "x").qos(QoS::AtLeastOnce).enqueue().await.unwrap();
+        while client.status().queued > 0 {
+            tokio::task::yield_now().await;
+        }
+        broker.kill().await;
+        client.watch().changed().await.unwrap();
+        let queued = client.publish("a", "y").qos(QoS::AtLeastOnce).enqueue().await.unwrap();
+        (broker, client, subscription, in_flight, queued)
     });
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    // The task will not run any more: this is never taken from the hand-over.
+    let subscribing = client.subscribe("b").into_future();
+    let waiting = client.publish("a", "z").qos(QoS::AtLeastOnce).enqueue();
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        drop(runtime);
+    });
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     other.block_on(async {
+        let (refused, waited) = soon(async { tokio::join!(subscribing, waiting) }).await;
+        assert!(matches!(refused, Err(SubscribeError::Closed(Closed::TaskEnded))), "{refused:?}");
+        assert!(matches!(waited, Err(PublishError::Closed(Closed::TaskEnded))), "{waited:?}");
         assert!(matches!(soon(client.closed()).await, Closed::TaskEnded));
-        let outcome = soon(token).await;
-        assert!(matches!(outcome, Outcome::Unknown | Outcome::NotSent), "{outcome:?}");
+        assert_eq!(soon(in_flight).await, Outcome::Unknown);
+        assert_eq!(soon(queued).await, Outcome::NotSent);
         assert!(soon(subscription.next()).await.is_none());
+        assert!(soon(client.unmatched().next()).await.is_none());
     });
-    waits.join().unwrap();
+    ending.join().unwrap();
+    drop(broker);
 }
 
 /// Streams lose nothing when the future of `next` is dropped.

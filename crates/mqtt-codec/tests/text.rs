@@ -224,9 +224,9 @@ fn strings_have_65535_bytes_at_most() {
     }
 }
 
-/// Each string property comes back as it was set, in each packet that may have it.
+/// Each property comes back as it was set, in each packet that may have it.
 #[test]
-fn string_properties_come_back() {
+fn properties_come_back() {
     let value = Value { text: "é".into(), topic: "\u{10FFFF}/".into(), ..Value::default() };
     for property in facts("property") {
         let id = common::properties::property_of(property);

@@ -99,11 +99,11 @@ pub enum OnSessionLost {
 pub struct Limits {
     /// Messages that wait to be sent. Default: 10,000.
     pub queue_messages: usize,
-    /// Bytes of all messages held, waiting or unacknowledged, as packets. While the sum is below this, one more
-    /// message is accepted, whatever its size. Default: 64 MiB.
+    /// Bytes of all messages held, waiting or unacknowledged, as packets. While the sum is below this, one
+    /// more message is accepted, whatever its size. Default: 64 MiB.
     pub queue_bytes: usize,
-    /// QoS 1 and 2 messages sent and not acknowledged. Default (`None`): in 5.0 as many as the server's Receive
-    /// Maximum allows, before 5.0 [`Limits::V3_IN_FLIGHT`].
+    /// QoS 1 and 2 messages sent and not acknowledged. Default (`None`): in 5.0 as many as the server's
+    /// Receive Maximum allows, before 5.0 [`Limits::V3_IN_FLIGHT`].
     pub in_flight: Option<u16>,
     /// Subscribe and unsubscribe requests that wait for their answer. Default: 1,000.
     pub requests: usize,
@@ -112,9 +112,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Messages in flight before 5.0, where no server can tell how many it takes. Some have a limit all the same, and
-    /// drop what is above it without a word: mosquitto 2.0 acknowledges such a QoS 2 message and forgets it.
-    pub const V3_IN_FLIGHT: u16 = 100;
+    /// Messages in flight before 5.0, where no server can tell how many it takes. Some have a limit all the
+    /// same, and drop what is above it without a word: mosquitto 2.0, whose limit is 20 unless configured
+    /// otherwise, acknowledges a QoS 2 message above it and forgets it.
+    pub const V3_IN_FLIGHT: u16 = 20;
 
     /// How many messages may be in flight to a server that allows so many.
     pub(crate) fn window(&self, receive_maximum: u16, version: Version) -> u16 {

@@ -2,6 +2,7 @@
 
 use crate::error::{End, ProtocolError};
 use crate::event::{Event, Message};
+use crate::in_flight::Order;
 use crate::link::Phase;
 use crate::session::Session;
 use mqtt_codec::{Delivery, Disconnect, Packet, PacketType, Publish};
@@ -52,12 +53,19 @@ impl Session {
         }
     }
 
-    /// Every PUBLISH is acknowledged by its QoS `[MQTT-3.3.4-1]` `[MQTT-4.5.0-2]`. The event is made last, when it
-    /// is sure what the message is and that it is new.
+    /// Every PUBLISH is acknowledged by its QoS `[MQTT-3.3.4-1]` `[MQTT-4.5.0-2]`. The event is made last,
+    /// when it is sure what the message is and that it is new.
     fn handle_publish(&mut self, publish: Publish) -> Result<(), ProtocolError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let topic = link.resolve_topic(&publish)?;
         let delivery = publish.delivery();
+        if delivery.qos() > link.negotiated.maximum_qos
+            && !link.resumed
+            && self.subscriptions.is_empty()
+            && self.table.len(Order::Requests) == 0
+        {
+            return Err(ProtocolError::QosNotSupported(delivery.qos()));
+        }
         let token = match delivery {
             Delivery::AtMostOnce => None,
             Delivery::AtLeastOnce { id, .. } => Some(link.receiving.handle_qos1(id)?),

@@ -134,6 +134,9 @@ pub enum ProtocolError {
     /// A PUBLISH without a topic whose alias was never given one `[5u-21]`.
     #[error("topic alias {0} stands for no topic")]
     TopicAliasUnknown(u16),
+    /// A message above the server's own Maximum QoS that no subscription can have asked for `[5u-22]`.
+    #[error("the server sent a message of QoS {0}, which it does not support, to no subscription")]
+    QosNotSupported(QoS),
     /// Not one reason code per topic filter `[MQTT-3.8.4-6]` `[MQTT-3.11.3-1]`.
     #[error("{packet} has {codes} reason codes for {filters} topic filters")]
     ReasonCodeCount {
@@ -159,6 +162,7 @@ impl ProtocolError {
             Self::Decode(error) => error.reason_code(),
             Self::ReceiveMaximumExceeded(_) => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::TopicAliasInvalid(_) => ReasonCode::TOPIC_ALIAS_INVALID,
+            Self::QosNotSupported(_) => ReasonCode::QOS_NOT_SUPPORTED,
             Self::MaximumPacketSize(_) => ReasonCode::PACKET_TOO_LARGE,
             Self::AnswersNotTaken => ReasonCode::MESSAGE_RATE_TOO_HIGH,
             Self::Unexpected(_)

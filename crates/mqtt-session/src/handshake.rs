@@ -79,7 +79,8 @@ impl Session {
         }
         // 3.1 does not say whether the session is present; that it is, is what Clean Session 0 asked for
         // `[31-12]`. After a connection with Clean Session 1 there is none to resume `[MQTT-3.1.2-6/3.1.1]`.
-        let resumed = link.resumable && (session_present || !says_present);
+        link.resumed &= session_present || !says_present;
+        let resumed = link.resumed;
         self.established = true;
         self.session_ends = None;
         link.connected(negotiated.clone(), config);

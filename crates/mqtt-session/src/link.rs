@@ -26,8 +26,8 @@ pub(crate) struct Link {
     pub(crate) decoder: Decoder,
     /// What CONNECT said.
     pub(crate) clean_start: bool,
-    /// There is a session to resume, if the server has it too.
-    pub(crate) resumable: bool,
+    /// There is a session to resume, if the server has it too; after CONNACK, it has.
+    pub(crate) resumed: bool,
     /// CONNACK has come and accepted.
     pub(crate) accepted: bool,
     /// What holds; before CONNACK, what would hold if it said nothing.
@@ -86,7 +86,7 @@ impl Link {
         config: &Config,
         client_id: Text,
         clean_start: bool,
-        resumable: bool,
+        resumed: bool,
         now: Instant,
     ) -> Self {
         let receive_maximum = if config.version.is_v5() { config.receive_maximum } else { u16::MAX };
@@ -97,7 +97,7 @@ impl Link {
                 .from_server_only()
                 .max_packet_size(config.maximum_packet_size.unwrap_or(MAX_PACKET_SIZE)),
             clean_start,
-            resumable,
+            resumed,
             accepted: false,
             negotiated: Negotiated::new(config, client_id, clean_start, Properties::EMPTY),
             // It keeps quiet until CONNACK has come.

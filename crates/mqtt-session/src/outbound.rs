@@ -201,8 +201,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// QoS 1 and 2: a new identifier, DUP 0 `[MQTT-4.3.2-1]` `[MQTT-4.3.2-2]` `[MQTT-4.3.3-1]` `[MQTT-4.3.3-2]`.
-    /// `None` if there is no identifier.
+    /// QoS 1 and 2: a new identifier, DUP 0 `[MQTT-4.3.2-1]` `[MQTT-4.3.2-2]` `[MQTT-4.3.3-1]`
+    /// `[MQTT-4.3.3-2]`. `None` if there is no identifier.
     fn send_first(
         &mut self,
         now: Instant,
@@ -228,8 +228,8 @@ impl Outbound {
         Some(Ok(()))
     }
 
-    /// The same packet under the same identifier, with DUP 1 `[MQTT-3.3.1-1]`. Message expiry ends no exchange that
-    /// has begun `[MQTT-4.3.3-7]`. False if this server's limits forbid it.
+    /// The same packet under the same identifier, with DUP 1 `[MQTT-3.3.1-1]`. Message expiry ends no
+    /// exchange that has begun `[MQTT-4.3.3-7]`. False if this server's limits forbid it.
     fn send_again(
         &mut self,
         now: Instant,
@@ -377,6 +377,7 @@ impl Outbound {
             reports.complete(queued.token, unsent(&queued, Outcome::NotSent));
         }
         self.bytes = 0;
+        self.look_for_expired = None;
     }
 
     /// Ends the exchange of a PUBLISH with what its acknowledgement says.

@@ -11,8 +11,8 @@ use mqtt_codec::{Delivery, MAX_PACKET_SIZE, PacketId, PropertyId, PublishParts, 
 /// The property itself, and one byte more of Property Length and of Remaining Length.
 const MOST_BYTES_OF_ALIAS: usize = 3 + 1 + 1;
 
-/// Whether a message can be sent at all in this version; what depends on the server comes later. Returns the bytes of
-/// its packet, with the topic in full.
+/// Whether a message can be sent at all in this version; what depends on the server comes later. Returns the
+/// bytes of its packet, with the topic in full.
 pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageError> {
     let size = parts(message).encoded_len(version);
     let plain = message.properties.is_empty() && version != Version::V3_1;

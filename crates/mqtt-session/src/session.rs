@@ -93,10 +93,10 @@ impl Session {
         self.handle_close(now);
         let expired = self.session_ends.is_some_and(|at| at <= now);
         let clean_start = self.wants_clean_start(expired);
-        let resumable = !clean_start && !expired;
+        let resumed = !clean_start && !expired;
         self.links = self.links.wrapping_add(1);
         let client_id = self.client_id.clone();
-        self.link = Some(Link::new(self.links, &self.config, client_id, clean_start, resumable, now));
+        self.link = Some(Link::new(self.links, &self.config, client_id, clean_start, resumed, now));
     }
 
     /// Bytes arrived. Complete packets are taken off the front of `input`; what is left is the beginning of

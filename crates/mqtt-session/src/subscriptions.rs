@@ -64,6 +64,11 @@ impl Subscriptions {
         Self { waiting: VecDeque::new(), wanted: BTreeMap::new() }
     }
 
+    /// Whether the server has no reason to send anything, unless another connection gave it one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wanted.is_empty() && self.waiting.is_empty()
+    }
+
     /// Requests that wait to be sent.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
@@ -179,8 +184,8 @@ impl Subscriptions {
     /// The connection is gone. A request whose answer never came is asked again on the next one, as a new
     /// packet: it is no part of the session `[MQTT-4.4.0-1]`.
     pub(crate) fn close(&mut self, table: &mut InFlight) {
-        while let Some(flow) = table.pop_last(Order::Requests) {
-            match flow {
+        while let Some(awaiting) = table.pop_last(Order::Requests) {
+            match awaiting {
                 Awaiting::SubAck(subscribing) => self.waiting.push_front(Request::Subscribe(subscribing)),
                 Awaiting::UnsubAck(unsubscribing) => {
                     self.waiting.push_front(Request::Unsubscribe(unsubscribing));
@@ -218,8 +223,8 @@ impl Subscriptions {
 
     /// Completes everything.
     pub(crate) fn abandon(&mut self, table: &mut InFlight, reports: &mut Reports) {
-        while let Some(flow) = table.pop_first(Order::Requests) {
-            match flow {
+        while let Some(awaiting) = table.pop_first(Order::Requests) {
+            match awaiting {
                 Awaiting::SubAck(request) => {
                     if let Some(token) = request.token {
                         reports.complete(token, Outcome::Unknown);
@@ -261,12 +266,11 @@ impl Subscriptions {
     }
 
     fn answered(&mut self, filter: &TopicFilter, token: Token, code: ReasonCode) {
-        // A later request for the same filter has its own answer to come.
-        if let Some(wanted) = self.wanted.get_mut(filter).filter(|wanted| wanted.token == token) {
-            wanted.granted = !code.is_error();
-            if code.is_error() {
-                self.wanted.remove(filter);
-            }
+        match self.wanted.get_mut(filter) {
+            // A later request for the same filter has its own answer to come.
+            Some(wanted) if wanted.token != token => {}
+            Some(wanted) if !code.is_error() => wanted.granted = true,
+            _ => drop(self.wanted.remove(filter)),
         }
     }
 

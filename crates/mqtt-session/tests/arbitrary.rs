@@ -1,4 +1,5 @@
-//! Any calls in any order, any packets, any bytes: no panic, one end for each connection, no token twice, no busy loop.
+//! Any calls in any order, any packets, any bytes: no panic, one end for each connection, no token twice, no
+//! busy loop.
 
 use bytes::{Buf, BytesMut};
 use core::time::Duration;

@@ -12,7 +12,8 @@ use mqtt_testkit::pair::{Pair, config, message};
 
 const ALL: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
 
-/// `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`: CONNECT comes first, once, whatever is queued.
+/// `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]` `[5u-26]` `[311u-10]`: CONNECT comes first, once, whatever is queued,
+/// and nothing else is risked before the answer.
 #[test]
 fn connect_is_the_first_packet() {
     for version in ALL {
@@ -119,7 +120,7 @@ fn clean_start_first_only_counts_acceptances() {
     assert!(pair.connect(connack()).0.clean_start);
 }
 
-/// `[5u-15]` `[5u-20]` `[MQTT-3.1.3-7]`: what CONNACK says holds, and its absence means the default.
+/// `[5u-15]` `[5u-20]` `[MQTT-3.2.2-9]`: what CONNACK says holds, and its absence means the default.
 #[test]
 fn negotiated_limits_belong_to_one_connection() {
     let mut pair = Pair::new(Config { keep_alive: 60, ..config(Version::V5) });
@@ -163,7 +164,7 @@ fn negotiated_limits_belong_to_one_connection() {
     assert!(said.subscription_identifier_available);
 }
 
-/// `[MQTT-3.1.3-7]` `[MQTT-3.2.2-16]`
+/// `[MQTT-3.1.3-6]` `[MQTT-3.1.3-7]` `[MQTT-3.2.2-16]`
 #[test]
 fn the_assigned_client_identifier_is_used_again() {
     let mut pair = Pair::new(Config { client_id: Text::default(), ..config(Version::V5) });
@@ -181,6 +182,18 @@ fn the_assigned_client_identifier_is_used_again() {
     let (connect, connected) = pair.connect(connack_with_session());
     assert_eq!(&*connect.client_id, "xyz");
     assert_eq!(&*connected.negotiated.client_id, "xyz");
+}
+
+/// Who has a name keeps it, whatever the server says.
+#[test]
+fn a_client_identifier_is_not_replaced() {
+    let mut pair = Pair::new(config(Version::V5));
+    let properties = PropertiesBuf::builder().assigned_client_identifier("xyz").build().unwrap();
+    let (_, connected) = pair.connect(ConnAck { properties, ..connack() });
+    assert_eq!(&*connected.negotiated.client_id, "c");
+    pair.cut();
+    pair.ended();
+    assert_eq!(&*pair.connect(connack_with_session()).0.client_id, "c");
 }
 
 /// `[MQTT-3.2.2-7]` `[MQTT-3.1.3-8]`: a refusal is the end; nothing more is sent.
@@ -206,6 +219,45 @@ fn a_refusal_is_reported_with_its_reason() {
     }
 }
 
+/// `[MQTT-3.1.3-8]` `[MQTT-3.1.4-2]` `[MQTT-3.2.2-12]` `[MQTT-3.2.2-13]` `[MQTT-4.12.0-1]`: whatever the
+/// reason.
+#[test]
+fn every_reason_to_refuse_is_reported() {
+    for reason in [
+        ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        ReasonCode::BAD_AUTHENTICATION_METHOD,
+        ReasonCode::RETAIN_NOT_SUPPORTED,
+        ReasonCode::QOS_NOT_SUPPORTED,
+        ReasonCode::SERVER_MOVED,
+    ] {
+        let mut pair = Pair::new(config(Version::V5));
+        pair.open();
+        pair.received();
+        let properties =
+            PropertiesBuf::builder().server_reference("other").reason_string("no").build().unwrap();
+        pair.send(ConnAck { properties: properties.clone(), ..refusal(reason) });
+        assert_eq!(pair.ended(), End::Refused { reason, properties });
+        pair.expect_silence();
+    }
+}
+
+/// `[MQTT-3.1.4-2]` `[MQTT-3.1.4-2/3.1.1]` `[31-23]`: a server may close without a word, before CONNACK or
+/// after.
+#[test]
+fn a_close_without_a_word_is_an_end() {
+    for version in ALL {
+        let mut pair = Pair::new(config(version));
+        pair.open();
+        pair.cut();
+        assert_eq!(pair.ended(), End::Closed);
+        pair.connect(connack());
+        pair.cut();
+        assert_eq!(pair.ended(), End::Closed);
+        pair.expect_no_event();
+    }
+}
+
 /// `[MQTT-3.1.2-2]`: a server without 5.0 answers in the words of 3.1.1.
 #[test]
 fn an_old_server_refuses_5_0_in_its_own_words() {
@@ -216,7 +268,7 @@ fn an_old_server_refuses_5_0_in_its_own_words() {
     assert_eq!(pair.ended(), End::Refused { reason, properties: PropertiesBuf::new() });
 }
 
-/// `[31-4]` `[MQTT-3.2.2-6/3.1.1]`
+/// `[31-4]` `[MQTT-3.1.3-9/3.1.1]` `[MQTT-3.2.2-6/3.1.1]`
 #[test]
 fn return_codes_of_3_1_1_are_mapped_and_the_reserved_ones_refused() {
     for (code, reason) in [
@@ -239,7 +291,7 @@ fn return_codes_of_3_1_1_are_mapped_and_the_reserved_ones_refused() {
     pair.expect_silence();
 }
 
-/// `[5u-17]` `[311u-5]` `[31-22]` `[MQTT-3.1.4-5]`: no CONNACK, no connection.
+/// `[5u-17]` `[311u-5]` `[31-22]` `[MQTT-3.1.4-5]` `[MQTT-3.1.4-4/3.1.1]`: no CONNACK, no connection.
 #[test]
 fn connack_has_a_deadline() {
     for version in ALL {

@@ -96,6 +96,19 @@ fn the_server_can_say_goodbye() {
     pair.expect(publish("a", "x").qos2(1).dup());
 }
 
+/// `[MQTT-3.1.2-22]` `[MQTT-4.12.1-2]`: and it may have many reasons.
+#[test]
+fn every_reason_of_the_server_is_reported() {
+    for (hex, reason) in
+        [("E0 02 8D 00", ReasonCode::KEEP_ALIVE_TIMEOUT), ("E0 01 87", ReasonCode::NOT_AUTHORIZED)]
+    {
+        let mut pair = Pair::connected(config(Version::V5));
+        pair.send_hex(hex);
+        assert_eq!(pair.ended(), End::ServerDisconnect(Disconnect::new(reason)));
+        pair.expect_silence();
+    }
+}
+
 /// Before 5.0 a server has no DISCONNECT `[311u-2]` `[31-26]`.
 #[test]
 fn a_goodbye_of_an_old_server_is_a_violation() {

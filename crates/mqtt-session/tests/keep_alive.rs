@@ -129,7 +129,7 @@ fn an_unanswered_ping_ends_the_connection() {
     }
 }
 
-/// An answer takes any time up to the deadline; other packets are no answer.
+/// `[MQTT-3.12.4-1]`: an answer takes any time up to the deadline; other packets are no answer.
 #[test]
 fn only_pingresp_answers_a_ping() {
     let mut pair = Pair::connected(keeping(Version::V5, 10));

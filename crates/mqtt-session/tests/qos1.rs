@@ -66,7 +66,7 @@ fn the_reason_and_properties_of_puback_are_reported() {
     assert_eq!(pair.completed(), (token, Outcome::Acked { reason, properties }));
 }
 
-/// `[MQTT-4.4.0-1]`: nothing is sent again on a live link.
+/// `[MQTT-4.4.0-1]` `[311u-12]`: nothing is sent again on a live link.
 #[test]
 fn nothing_is_sent_again_while_the_link_lives() {
     for version in ALL {
@@ -80,7 +80,8 @@ fn nothing_is_sent_again_while_the_link_lives() {
     }
 }
 
-/// `[MQTT-4.3.2-4]` `[MQTT-2.2.1-5]`: PUBACK when the application has taken it over, not before.
+/// `[MQTT-4.3.2-4]` `[MQTT-3.3.4-1]` `[MQTT-2.2.1-5]` `[MQTT-2.3.1-6/3.1.1]`: PUBACK when the application has
+/// taken it over, not before.
 #[test]
 fn a_received_message_is_acknowledged_when_the_application_says_so() {
     for version in ALL {

@@ -281,6 +281,20 @@ fn a_resumed_session_knows_what_was_delivered() {
     }
 }
 
+/// `[MQTT-4.3.3-13]`: the exchange is finished, however short the life of its message.
+#[test]
+fn an_expired_message_is_acknowledged_too() {
+    let mut pair = Pair::connected(config(Version::V5));
+    let properties = mqtt_codec::PropertiesBuf::builder().message_expiry_interval(0).build().unwrap();
+    pair.send(publish("a", "x").qos2(1).properties(properties));
+    pair.advance(core::time::Duration::from_secs(10));
+    let token = pair.message_to_acknowledge("x");
+    pair.acknowledge(token);
+    pair.expect(pubrec(1));
+    pair.send(pubrel(1));
+    pair.expect(pubcomp(1));
+}
+
 /// Accepted between two connections.
 #[test]
 fn acceptance_counts_while_there_is_no_connection() {

@@ -122,8 +122,8 @@ fn messages_are_sent_again_in_the_order_of_their_first_sending() {
     }
 }
 
-/// `[MQTT-3.2.2-5]` `[MQTT-3.1.2-4]`, decision 2, trap 3: the server has no session. Sent again as new
-/// messages.
+/// `[MQTT-3.2.2-3]` `[MQTT-3.2.2-5]` `[MQTT-3.1.2-4]` `[MQTT-3.2.2-3/3.1.1]`, decision 2, trap 3: the server
+/// has no session. Sent again as new messages.
 #[test]
 fn a_lost_session_requeues_by_default() {
     for version in [Version::V3_1_1, Version::V5] {
@@ -261,7 +261,7 @@ fn a_clean_session_before_5_0_is_not_resumed_by_the_next() {
     }
 }
 
-/// `[MQTT-3.2.2-2]` `[MQTT-3.2.2-4]`, decision 1: a session that was to be forgotten.
+/// `[MQTT-3.2.2-2]` `[MQTT-3.2.2-4]` `[MQTT-3.2.2-1/3.1.1]`, decision 1: a session that was to be forgotten.
 #[test]
 fn session_present_after_a_clean_start_is_a_protocol_error() {
     for version in [Version::V3_1_1, Version::V5] {

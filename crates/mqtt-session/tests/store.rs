@@ -175,6 +175,28 @@ fn releases_keep_their_order() {
     }
 }
 
+/// A crash between the two must not lose the exchange: the release is stored before its message is forgotten.
+#[test]
+fn a_release_is_stored_before_its_message_is_forgotten() {
+    let mut pair = Pair::connected(durable(Version::V5));
+    pair.publish(message("a", "x", QoS::ExactlyOnce));
+    let before = [pair.session.poll_store(), pair.session.poll_store()];
+    assert!(matches!(
+        before,
+        [Some(StoreOp::Put(StoreKey::Message(1), _)), Some(StoreOp::Put(StoreKey::Exchange(1), _))]
+    ));
+    pair.send(pubrec(1));
+    let after: Vec<_> = core::iter::from_fn(|| pair.session.poll_store()).collect();
+    assert!(matches!(
+        after[..],
+        [
+            StoreOp::Put(StoreKey::Release(1), _),
+            StoreOp::Delete(StoreKey::Message(1)),
+            StoreOp::Delete(StoreKey::Exchange(1))
+        ]
+    ));
+}
+
 /// The map after any prefix of the operations makes a session that comes to rest, with nothing lost.
 #[test]
 fn any_prefix_makes_a_legal_session() {

@@ -132,6 +132,64 @@ fn messages_are_delivered_whatever_is_subscribed() {
     let _ = pair.message_to_acknowledge("x");
 }
 
+/// `[MQTT-3.3.4-3]` `[MQTT-3.3.4-4]` `[MQTT-3.3.4-5]`: all identifiers come with the message, in any order,
+/// and once for each copy.
+#[test]
+fn subscription_identifiers_come_with_the_message() {
+    let mut pair = Pair::connected(config(Version::V5));
+    for identifiers in [&[5, 1][..], &[1, 1, 268_435_455], &[9]] {
+        let block =
+            identifiers.iter().fold(PropertiesBuf::builder(), |block, id| block.subscription_identifier(*id));
+        pair.send(publish("a", "x").properties(block.build().unwrap()));
+        let (message, _) = pair.message();
+        assert!(message.properties.view().subscription_identifiers().eq(identifiers.iter().copied()));
+    }
+}
+
+/// `[MQTT-3.8.4-1]` `[MQTT-3.10.4-4]`: without an answer a request stays, and keeps its identifier.
+#[test]
+fn a_request_waits_for_its_answer() {
+    for version in ALL {
+        let mut pair = Pair::connected(config(version));
+        let token = pair.subscribe(&[("a", QoS::AtMostOnce)]);
+        pair.expect(subscribe(1, [("a", QoS::AtMostOnce)]));
+        pair.advance(core::time::Duration::from_secs(86_400));
+        pair.expect_silence();
+        pair.expect_no_event();
+        pair.subscribe(&[("b", QoS::AtMostOnce)]);
+        pair.expect(subscribe(2, [("b", QoS::AtMostOnce)]));
+        pair.send(suback(1, &GRANTED[..1]));
+        assert_eq!(pair.completed().0, token);
+    }
+}
+
+/// `[5u-22]`: a message above the server's Maximum QoS is a violation if nothing can have asked for it.
+#[test]
+fn a_message_above_the_maximum_qos_of_the_server() {
+    let maximum = || PropertiesBuf::builder().maximum_qos(QoS::AtMostOnce).build().unwrap();
+    for (session_present, subscribed, granted) in
+        [(false, false, false), (true, false, false), (false, true, false), (false, true, true)]
+    {
+        let mut pair = Pair::new(config(Version::V5));
+        pair.connect(ConnAck { properties: maximum(), session_present, ..connack() });
+        if subscribed {
+            pair.subscribe(&[("a", QoS::AtLeastOnce)]);
+            pair.received();
+        }
+        if granted {
+            pair.send(suback(1, &GRANTED[..1]));
+            pair.completed();
+        }
+        pair.send(publish("a", "x").qos1(1));
+        if session_present || subscribed {
+            let _ = pair.message_to_acknowledge("x");
+        } else {
+            assert_eq!(pair.ended(), End::Protocol(ProtocolError::QosNotSupported(QoS::AtLeastOnce)));
+            pair.expect(disconnect(ReasonCode::QOS_NOT_SUPPORTED));
+        }
+    }
+}
+
 /// The options of 5.0 and its properties go out as given; before 5.0 they are refused by name.
 #[test]
 fn options_and_properties() {
@@ -370,6 +428,50 @@ fn the_last_options_count() {
     pair.connect(connack());
     pair.expect(subscribe(3, [("a", QoS::ExactlyOnce)]));
     pair.expect_silence();
+}
+
+/// Two requests for one filter are under way: the answer to the later one counts.
+#[test]
+fn the_answer_to_the_last_request_counts() {
+    for (first, second, wanted) in
+        [(ReasonCode::NOT_AUTHORIZED, GRANTED[0], true), (GRANTED[0], ReasonCode::NOT_AUTHORIZED, false)]
+    {
+        let mut pair = Pair::connected(config(Version::V5));
+        pair.subscribe(&[("a", QoS::AtMostOnce)]);
+        pair.subscribe(&[("a", QoS::AtLeastOnce)]);
+        pair.send(suback(1, &[first]));
+        pair.send(suback(2, &[second]));
+        let _ = (pair.completed(), pair.completed());
+        pair.cut();
+        pair.ended();
+        pair.connect(connack());
+        if wanted {
+            pair.expect(subscribe(3, [("a", QoS::AtLeastOnce)]));
+        }
+        pair.expect_silence();
+    }
+}
+
+/// The application gave up a filter, or asked for it anew, while the session was asking for it again.
+#[test]
+fn nothing_is_lost_that_is_not_wanted() {
+    for anew in [true, false] {
+        let mut pair = Pair::connected(config(Version::V5));
+        pair.subscribe(&[("a", QoS::AtMostOnce)]);
+        pair.send(suback(1, &GRANTED[..1]));
+        pair.completed();
+        pair.cut();
+        pair.ended();
+        pair.connect(connack());
+        pair.expect(subscribe(2, [("a", QoS::AtMostOnce)]));
+        if anew {
+            pair.subscribe(&[("a", QoS::AtMostOnce)])
+        } else {
+            pair.unsubscribe(&["a"])
+        };
+        pair.send(suback(2, &[ReasonCode::NOT_AUTHORIZED]));
+        pair.expect_no_event();
+    }
 }
 
 /// Properties stay with their filters.
