@@ -18,7 +18,7 @@
 //! # }
 //! ```
 
-use crate::{BoxFuture, BoxTransport, Connect};
+use crate::connect::{BoxFuture, BoxTransport, Connect};
 use std::io;
 use tokio::{io::DuplexStream, sync::mpsc};
 

@@ -1,6 +1,6 @@
 //! TCP.
 
-use crate::{BoxFuture, BoxTransport, Connect};
+use crate::connect::{BoxFuture, BoxTransport, Connect};
 use core::net::SocketAddr;
 use std::io;
 use tokio::net::{TcpStream, lookup_host};
