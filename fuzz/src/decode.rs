@@ -2,7 +2,7 @@
 
 use crate::VERSIONS;
 use crate::stream::{Stream, read_all};
-use mqtt_codec::{Decoder, Fault, Packet, Version};
+use mqtt_codec::{Decoder, Fault, Packet, PacketType, Version};
 
 /// The limit of the decoder that has one.
 const LIMIT: u32 = 24;
@@ -11,7 +11,9 @@ const LIMIT: u32 = 24;
 pub fn decode(data: &[u8]) {
     for version in VERSIONS {
         let any = read_all(Decoder::new(version), data);
-        check_stricter(&any, &read_all(Decoder::new(version).from_server_only(), data));
+        let from_server = read_all(Decoder::new(version).from_server_only(), data);
+        check_stricter(&any, &from_server);
+        check_direction(&from_server, version);
         check_limited(&any, &read_all(Decoder::new(version).max_packet_size(LIMIT), data));
         check_server(&any, data, version);
         check_first(data, version);
@@ -22,6 +24,18 @@ pub fn decode(data: &[u8]) {
 fn check_stricter(any: &Stream, stricter: &Stream) {
     assert!(any.packets.starts_with(&stricter.packets));
     assert!(stricter.error.is_some() || stricter == any);
+}
+
+/// A client takes what a server may send, by tables 2-1 of 5.0 and 2.1 of 3.1.1, and calls nothing else unexpected.
+fn check_direction(from_server: &Stream, version: Version) {
+    let may_come = |packet| match packet {
+        PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::PingReq => false,
+        PacketType::Disconnect => version == Version::V5,
+        _ => true,
+    };
+    assert!(from_server.packets.iter().all(|packet| may_come(packet.packet_type())));
+    let unexpected = from_server.error.filter(|error| error.fault() == Fault::UnexpectedPacket);
+    assert!(!unexpected.and_then(|error| error.packet_type()).is_some_and(may_come));
 }
 
 /// A limit refuses what is longer and nothing else.

@@ -49,8 +49,8 @@ pub static KNOWN: &[Known] = &[
     Known {
         peers: &[Core, Proto],
         statements: "[MQTT-1.5.5-1]",
-        reason: "takes variable byte integers that are longer than needed",
-        shows: |seen| has_fault(seen, Fault::LongVariableByteInteger),
+        reason: "takes variable byte integers that are longer than needed, which 5.0 forbids",
+        shows: |seen| has_fault(seen, Fault::LongVariableByteInteger) && seen.version.is_v5(),
     },
     Known {
         peers: &[Core, Proto],
@@ -143,7 +143,10 @@ pub static KNOWN: &[Known] = &[
         peers: &[Proto],
         statements: "[MQTT-3.1.2-22/3.1.1]",
         reason: "takes a password without a user name in 3.1.1",
-        shows: |seen| refused(seen, Field::ConnectFlags, Fault::PasswordWithoutUserName),
+        shows: |seen| {
+            let in_v3 = seen.version == Version::V3_1_1;
+            refused(seen, Field::ConnectFlags, Fault::PasswordWithoutUserName) && in_v3
+        },
     },
     Known {
         peers: &[Core],

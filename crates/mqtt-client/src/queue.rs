@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use core::task::Context;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use core::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     #[derive(Default)]
