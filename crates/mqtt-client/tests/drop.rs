@@ -285,15 +285,16 @@ fn the_end_of_the_runtime_answers_everyone() {
         (broker, client, subscription, in_flight, queued)
     });
     // The task will not run any more: this is never taken from the hand-over.
-    let subscribing = client.subscribe("b").into_future();
-    let waiting = client.publish("a", "z").qos(QoS::AtLeastOnce).enqueue();
+    let (subscriber, publisher) = (client.clone(), client.clone());
     let ending = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         drop(runtime);
     });
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     other.block_on(async {
-        let (refused, waited) = soon(async { tokio::join!(subscribing, waiting) }).await;
+        let subscribing = tokio::spawn(async move { subscriber.subscribe("b").await.map(drop) });
+        let waiting = tokio::spawn(async move { publisher.publish("a", "z").enqueue().await.map(drop) });
+        let (refused, waited) = (soon(subscribing).await.unwrap(), soon(waiting).await.unwrap());
         assert!(matches!(refused, Err(SubscribeError::Closed(Closed::TaskEnded))), "{refused:?}");
         assert!(matches!(waited, Err(PublishError::Closed(Closed::TaskEnded))), "{waited:?}");
         assert!(matches!(soon(client.closed()).await, Closed::TaskEnded));
