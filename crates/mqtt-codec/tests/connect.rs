@@ -306,3 +306,22 @@ fn properties_need_v5() {
         }
     }
 }
+
+/// A CONNECT in a log or in a failing test does not tell the password.
+#[test]
+fn debug_hides_the_password() {
+    let shown = format!(
+        "{:?}",
+        Connect {
+            client_id: text("me"),
+            clean_start: true,
+            keep_alive: 60,
+            properties: PropertiesBuf::new(),
+            will: None,
+            username: Some(text("anna")),
+            password: Some(Bytes::from_static(b"secret")),
+        }
+    );
+    assert!(shown.contains("anna") && shown.contains("hidden"), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
+}

@@ -13,6 +13,7 @@ use crate::wire::{Parsed, binary, byte, fail, put_binary, share, text, two_bytes
 use crate::wire_buf::WireBuf;
 use alloc::boxed::Box;
 use bytes::Bytes;
+use core::fmt;
 
 const PACKET: PacketType = PacketType::Connect;
 
@@ -27,7 +28,7 @@ const USER_NAME: u8 = 0x80;
 pub(super) const V3_1_TOPIC_CHARS: usize = 32_767;
 
 /// The first packet of a client. Which version it speaks is a matter of the codec, not of this type.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Connect {
     /// Client identifier; may be empty, then the server chooses one (not in 3.1).
     pub client_id: Text,
@@ -46,7 +47,7 @@ pub struct Connect {
 }
 
 /// The will, section 3.1.2.5: a message that the server publishes when the connection ends without a goodbye.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Will {
     /// Where to.
     pub topic: TopicName,
@@ -237,6 +238,33 @@ impl Will {
     const fn flags(&self) -> u8 {
         let retain = if self.retain { WILL_RETAIN } else { 0 };
         WILL | (self.qos as u8) << 3 | retain
+    }
+}
+
+/// Shows everything but the password, which is nobody's business in a log.
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("client_id", &self.client_id)
+            .field("clean_start", &self.clean_start)
+            .field("keep_alive", &self.keep_alive)
+            .field("properties", &self.properties)
+            .field("will", &self.will)
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| format_args!("(hidden)")))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Will {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Will")
+            .field("topic", &self.topic)
+            .field("payload", &format_args!("{} bytes", self.payload.len()))
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("properties", &self.properties)
+            .finish()
     }
 }
 
