@@ -11,8 +11,14 @@ use mqtt_testkit::broker::Broker;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let own_broker = Broker::start().await?;
-    let url = std::env::args().nth(1).unwrap_or_else(|| own_broker.url());
+    let own_broker;
+    let url = match std::env::args().nth(1) {
+        Some(url) => url,
+        None => {
+            own_broker = Broker::start().await?;
+            own_broker.url()
+        }
+    };
     let house = format!("quickstart/{}", std::process::id());
     println!("broker  {url}");
 

@@ -151,7 +151,7 @@ impl Client {
     }
 
     /// [`disconnect`](Self::disconnect) with a reason, as [`ReasonCode::DISCONNECT_WITH_WILL_MESSAGE`], and properties,
-    /// section 3.14.2; 5.0 only.
+    /// section 3.14.2; 5.0 only. Dropping the future after it was polled changes nothing.
     ///
     /// # Errors
     ///

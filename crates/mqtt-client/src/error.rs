@@ -234,7 +234,7 @@ pub enum PublishError {
     #[error("the queue is full")]
     QueueFull,
     /// The client has ended.
-    #[error("{0}")]
+    #[error(transparent)]
     Closed(#[from] Closed),
 }
 
@@ -271,7 +271,7 @@ pub enum SubscribeError {
     #[error("the session was lost before the server answered")]
     SessionLost,
     /// The client has ended.
-    #[error("{0}")]
+    #[error(transparent)]
     Closed(#[from] Closed),
 }
 
@@ -317,7 +317,7 @@ pub enum UnsubscribeError {
     #[error("the server refused to unsubscribe {}", List(.0))]
     Refused(Vec<(TopicFilter, ReasonCode)>),
     /// The client has ended.
-    #[error("{0}")]
+    #[error(transparent)]
     Closed(#[from] Closed),
 }
 
@@ -335,7 +335,7 @@ pub enum DisconnectError {
     #[error("the client said a plain goodbye, since this one cannot be sent: {0}")]
     NotAllowed(#[from] UsageError),
     /// The client had ended otherwise.
-    #[error("{0}")]
+    #[error(transparent)]
     Closed(#[from] Closed),
 }
 

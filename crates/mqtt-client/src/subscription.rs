@@ -118,6 +118,11 @@ async fn subscribe(builder: SubscribeBuilder<'_>) -> Result<Subscription, Subscr
 /// acknowledgement, see [`receive_maximum`](crate::ConnectBuilder::receive_maximum). Messages of QoS 0 are dropped once
 /// the queue holds twice its capacity, and [counted](Self::dropped).
 ///
+/// Several subscriptions may hold the same filter. For the server that is one subscription, with the options of the newest
+/// `[MQTT-3.8.4-3]`; only its QoS is never lowered. Each stream gets each message once, also where filters overlap: a 5.0
+/// server says which subscription a message is for. A 3.x server cannot; one that sends a copy for each of several
+/// overlapping filters makes each of their streams see each copy.
+///
 /// The stream ends when the subscription is unsubscribed, lost ([`Event`](crate::Event)) or the client ends; what has
 /// arrived before can still be taken.
 ///

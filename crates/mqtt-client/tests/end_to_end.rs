@@ -5,11 +5,14 @@ mod common;
 use bytes::Bytes;
 use common::{ALL_QOS, PROTOCOLS, delivered, next, numbers, publish_numbers, soon};
 use core::time::Duration;
+use mqtt_client::transport::{BoxFuture, BoxTransport, Connect};
 use mqtt_client::{
     CleanStart, Outcome, PropertiesBuf, Protocol, QoS, ReasonCode, RetainHandling, SubscriptionOptions,
     TopicName, UnsubscribeError, Version, Will, connect,
 };
 use mqtt_testkit::broker::Broker;
+use std::io;
+use tokio::io::BufStream;
 
 /// {3.1, 3.1.1, 5.0} x {QoS 0, 1, 2}: a thousand messages arrive complete, in order and once.
 #[tokio::test]
@@ -49,6 +52,28 @@ async fn payloads_of_every_size() {
             assert_eq!(message.payload(), payload, "{protocol}, {size} bytes");
         }
         client.disconnect().await.unwrap();
+    }
+}
+
+/// Trap 14: TLS and WebSockets hold bytes back until they are told to flush, and so does this transport.
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_buffers_is_flushed() {
+    struct Buffers(Broker);
+    impl Connect for Buffers {
+        fn connect(&self) -> BoxFuture<'_, io::Result<BoxTransport>> {
+            Box::pin(async { Ok(Box::new(BufStream::new(self.0.connect_memory())) as BoxTransport) })
+        }
+    }
+    let connector = Buffers(Broker::start().await.unwrap());
+    let client = connect("mqtt://memory").connector(connector).await.unwrap();
+    let mut subscription = client.subscribe("blob").qos(QoS::AtLeastOnce).await.unwrap();
+    for size in [1, 65_536, 100_000] {
+        let (outcome, message) = tokio::join!(
+            client.publish("blob", vec![0; size]).qos(QoS::AtLeastOnce),
+            next(&mut subscription)
+        );
+        delivered(outcome.unwrap());
+        assert_eq!(message.payload().len(), size);
     }
 }
 

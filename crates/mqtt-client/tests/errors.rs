@@ -2,17 +2,15 @@
 
 mod common;
 
-use bytes::Bytes;
-use common::{PROTOCOLS, Stage, delivered, in_memory, next, soon};
+use common::{PROTOCOLS, Stage, delivered, in_memory, soon};
 use core::error::Error;
 use core::time::Duration;
 use mqtt_client::{
-    Closed, ConnectError, DisconnectError, Event, OptionFault, Outcome, PropertiesBuf, Protocol,
-    PublishError, QoS, ReasonCode, ReconnectPolicy, SubscribeError, SubscriptionOptions, TopicError,
-    TopicName, UnsubscribeError, UrlError, UsageError, Version, Will, connect,
+    Closed, ConnectError, Event, OptionFault, PropertiesBuf, Protocol, QoS, ReasonCode, TopicName, UrlError,
+    Version, Will, connect,
 };
-use mqtt_testkit::broker::{Broker, Connections, Restart};
-use mqtt_testkit::packets::{connack, disconnect, puback, publish};
+use mqtt_testkit::broker::{Broker, Connections};
+use mqtt_testkit::packets::{connack, disconnect, puback};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

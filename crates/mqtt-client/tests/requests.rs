@@ -9,7 +9,8 @@ use mqtt_client::{
     Closed, DisconnectError, Event, Outcome, PropertiesBuf, Protocol, PublishError, QoS, ReasonCode,
     ReconnectPolicy, SubscribeError, SubscriptionOptions, TopicError, UnsubscribeError, UsageError, connect,
 };
-use mqtt_testkit::broker::{Broker, Restart};
+use mqtt_codec::PacketType;
+use mqtt_testkit::broker::{Broker, Direction, Restart};
 use mqtt_testkit::packets::{connack, disconnect, publish};
 use std::sync::Arc;
 
@@ -80,6 +81,11 @@ async fn a_refused_subscription() {
         // It leaves no trace.
         client.publish("closed/a", "x").qos(QoS::AtLeastOnce).await.unwrap();
         assert_eq!(client.status().unclaimed, 0);
+        assert_eq!(
+            broker.packets(Direction::FromClient, PacketType::Unsubscribe),
+            0,
+            "there is nothing to undo"
+        );
     }
 }
 
