@@ -31,79 +31,88 @@ pub enum TextError {
 }
 
 impl Text {
-    /// Checks a string that lives as long as the program; copies nothing.
-    pub fn from_static(text: &'static str) -> Result<Self, TextError> {
-        Self::try_from(Bytes::from_static(text.as_bytes()))
-    }
-
-    /// The string. The bytes were checked when this value was made.
-    pub fn as_str(&self) -> &str {
-        trusted_str(&self.0)
-    }
-
-    /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
-    pub(crate) fn as_checked(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The bytes of the string, without a copy.
-    pub fn into_bytes(self) -> Bytes {
-        self.0
-    }
-
     /// Wraps bytes that a decoder has checked.
     pub(crate) const fn from_checked(bytes: Bytes) -> Self {
         Self(bytes)
     }
 }
 
-impl TryFrom<Bytes> for Text {
-    type Error = TextError;
-    fn try_from(bytes: Bytes) -> Result<Self, TextError> {
-        check_len(&bytes)?;
-        check_text(&bytes)?;
-        Ok(Self(bytes))
-    }
-}
+/// What the three checked strings have in common: `$check` says what makes one.
+macro_rules! checked_string {
+    ($name:ident, $error:ident, $check:path) => {
+        impl $name {
+            /// Checks a string that lives as long as the program; copies nothing.
+            pub fn from_static(text: &'static str) -> Result<Self, $error> {
+                Self::try_from(Bytes::from_static(text.as_bytes()))
+            }
 
-impl TryFrom<String> for Text {
-    type Error = TextError;
-    fn try_from(text: String) -> Result<Self, TextError> {
-        Self::try_from(Bytes::from(text))
-    }
-}
+            /// The string. The bytes were checked when this value was made.
+            pub fn as_str(&self) -> &str {
+                $crate::text::trusted_str(&self.0)
+            }
 
-impl TryFrom<&str> for Text {
-    type Error = TextError;
-    fn try_from(text: &str) -> Result<Self, TextError> {
-        Self::try_from(Bytes::copy_from_slice(text.as_bytes()))
-    }
-}
+            /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
+            pub(crate) fn as_checked(&self) -> &[u8] {
+                &self.0
+            }
 
-impl Deref for Text {
-    type Target = str;
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
+            /// The bytes of the string, without a copy.
+            pub fn into_bytes(self) -> Bytes {
+                self.0
+            }
+        }
 
-impl AsRef<str> for Text {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
+        impl TryFrom<Bytes> for $name {
+            type Error = $error;
+            fn try_from(bytes: Bytes) -> Result<Self, $error> {
+                $check(&bytes)?;
+                Ok(Self(bytes))
+            }
+        }
 
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
-    }
-}
+        impl TryFrom<String> for $name {
+            type Error = $error;
+            fn try_from(text: String) -> Result<Self, $error> {
+                Self::try_from(Bytes::from(text))
+            }
+        }
 
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
+        impl TryFrom<&str> for $name {
+            type Error = $error;
+            fn try_from(text: &str) -> Result<Self, $error> {
+                Self::try_from(Bytes::copy_from_slice(text.as_bytes()))
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+    };
 }
+pub(crate) use checked_string;
+
+checked_string!(Text, TextError, check_whole);
 
 /// The string in bytes that were checked before. Reading UTF-8 again is what it costs to do without `unsafe`.
 pub(crate) fn trusted_str(bytes: &[u8]) -> &str {
@@ -112,6 +121,11 @@ pub(crate) fn trusted_str(bytes: &[u8]) -> &str {
 
 pub(crate) const fn check_len(bytes: &[u8]) -> Result<(), TextError> {
     if bytes.len() > MAX_FIELD_LEN { Err(TextError::TooLong) } else { Ok(()) }
+}
+
+fn check_whole(bytes: &[u8]) -> Result<(), TextError> {
+    check_len(bytes)?;
+    check_text(bytes)
 }
 
 /// Checks UTF-8 and U+0000. Discouraged characters pass, see the crate's decisions.

@@ -1,7 +1,7 @@
 //! Topic names and topic filters, section 4.7, and shared subscriptions, section 4.8.2.
 
 use crate::text::{
-    Scan, TextError, check_len, check_text, check_text_slowly, scan, scan_filter, trusted_str,
+    Scan, TextError, check_len, check_text, check_text_slowly, checked_string, scan, scan_filter, trusted_str,
 };
 use alloc::string::String;
 use bytes::Bytes;
@@ -139,81 +139,8 @@ fn filter_matches(filter: &[u8], topic: &[u8]) -> bool {
     levels.next().is_none()
 }
 
-macro_rules! checked_string {
-    ($name:ident, $check:path) => {
-        impl $name {
-            /// Checks a string that lives as long as the program; copies nothing.
-            pub fn from_static(text: &'static str) -> Result<Self, TopicError> {
-                Self::try_from(Bytes::from_static(text.as_bytes()))
-            }
-
-            /// The string. The bytes were checked when this value was made.
-            pub fn as_str(&self) -> &str {
-                trusted_str(&self.0)
-            }
-
-            /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
-            pub(crate) fn as_checked(&self) -> &[u8] {
-                &self.0
-            }
-
-            /// The bytes of the string, without a copy.
-            pub fn into_bytes(self) -> Bytes {
-                self.0
-            }
-        }
-
-        impl TryFrom<Bytes> for $name {
-            type Error = TopicError;
-            fn try_from(bytes: Bytes) -> Result<Self, TopicError> {
-                $check(&bytes)?;
-                Ok(Self(bytes))
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = TopicError;
-            fn try_from(text: String) -> Result<Self, TopicError> {
-                Self::try_from(Bytes::from(text))
-            }
-        }
-
-        impl TryFrom<&str> for $name {
-            type Error = TopicError;
-            fn try_from(text: &str) -> Result<Self, TopicError> {
-                Self::try_from(Bytes::copy_from_slice(text.as_bytes()))
-            }
-        }
-
-        impl Deref for $name {
-            type Target = str;
-            fn deref(&self) -> &str {
-                self.as_str()
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                self.as_str()
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self.as_str(), f)
-            }
-        }
-    };
-}
-
-checked_string!(TopicName, check_name);
-checked_string!(TopicFilter, check_filter);
+checked_string!(TopicName, TopicError, check_name);
+checked_string!(TopicFilter, TopicError, check_filter);
 
 /// What a shared subscription begins with.
 const SHARE: &str = "$share/";
