@@ -4,8 +4,8 @@ use crate::VERSIONS;
 use crate::stream::{Stream, read_all};
 use mqtt_codec::{Decoder, Fault, Packet, PacketType, Version};
 
-/// The limit of the decoder that has one.
-const LIMIT: u32 = 24;
+/// The limits of the decoders that have one: below the shortest acknowledgement, and above.
+const LIMITS: [u32; 2] = [3, 24];
 
 /// Decodes in three versions, for any side, for a client, for a server, and with a limit.
 pub fn decode(data: &[u8]) {
@@ -14,7 +14,14 @@ pub fn decode(data: &[u8]) {
         let from_server = read_all(Decoder::new(version).from_server_only(), data);
         check_stricter(&any, &from_server);
         check_direction(&from_server, version);
-        check_limited(&any, &read_all(Decoder::new(version).max_packet_size(LIMIT), data));
+        for limit in LIMITS {
+            check_limited(
+                &any,
+                &read_all(Decoder::new(version).max_packet_size(limit), data),
+                version,
+                limit,
+            );
+        }
         check_server(&any, data, version);
         check_first(data, version);
     }
@@ -39,12 +46,12 @@ fn check_direction(from_server: &Stream, version: Version) {
 }
 
 /// A limit refuses what is longer and nothing else.
-fn check_limited(any: &Stream, limited: &Stream) {
+fn check_limited(any: &Stream, limited: &Stream, version: Version, maximum: u32) {
     assert!(any.packets.starts_with(&limited.packets));
-    match limited.error {
-        Some(error) if matches!(error.fault(), Fault::TooLarge { size, limit } if size > limit && limit == LIMIT) =>
-            {}
-        error => assert_eq!((error, limited.packets.len()), (any.error, any.packets.len())),
+    assert!(limited.packets.iter().all(|packet| packet.encoded_len(version) <= maximum as usize));
+    match limited.error.map(|error| error.fault()) {
+        Some(Fault::TooLarge { size, limit }) => assert!(size > limit && limit == maximum),
+        _ => assert_eq!(limited, any),
     }
 }
 
