@@ -1,13 +1,14 @@
 //! What brokers and clients keep when something breaks, on mosquitto and on the testkit's broker: retained messages,
 //! wills, sessions, and every message when the server is killed in the middle.
 
-mod support;
+mod common;
 
+use common::PROTOCOLS;
+use common::server::{PATIENCE, Server, client, observer};
 use core::time::Duration;
 use mqtt_client::{
     CleanStart, Client, Event, Message, Outcome, Protocol, QoS, Subscription, TopicName, Will,
 };
-use support::{PATIENCE, Server, VERSIONS, client, observer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -28,7 +29,7 @@ async fn persistent(server: &Server, id: &str, protocol: Protocol) -> Client {
 }
 
 async fn retained(server: Server) {
-    for protocol in VERSIONS {
+    for protocol in PROTOCOLS {
         let topic = format!("retained/{protocol:?}");
         let publisher = client(&server.url(), "publisher", protocol).await.expect("connected");
         publisher.publish(topic.as_str(), "kept").qos(QoS::AtLeastOnce).retain().await.expect("delivered");
@@ -49,7 +50,7 @@ fn will(topic: &str, payload: &'static str) -> Will {
 }
 
 async fn will_after_a_cut(server: Server) {
-    for protocol in VERSIONS {
+    for protocol in PROTOCOLS {
         let topic = format!("will/{protocol:?}");
         let watcher = observer(&server.url()).await;
         let mut wills = watcher.subscribe(topic.as_str()).qos(QoS::AtLeastOnce).await.expect("subscribed");
@@ -72,7 +73,7 @@ async fn will_after_a_cut(server: Server) {
 }
 
 async fn session_after_a_death(server: Server) {
-    for protocol in VERSIONS {
+    for protocol in PROTOCOLS {
         let topic = format!("session/{protocol:?}");
         let id = format!("sleeper{protocol:?}");
         let sleeper = persistent(&server, &id, protocol).await;

@@ -1,10 +1,11 @@
 //! {3.1, 3.1.1, 5.0} x {QoS 0, 1, 2} x {publish, subscribe}: 1,000 messages of 0 bytes to 256 KiB arrive complete and in
 //! order, on mosquitto and on the testkit's broker.
 
-mod support;
+mod common;
 
+use common::server::{PATIENCE, Server, client, observer};
+use common::{ALL_QOS, PROTOCOLS};
 use mqtt_client::{Client, Outcome, Protocol, QoS, Subscription};
-use support::{ALL_QOS, PATIENCE, Server, VERSIONS, client, observer};
 use tokio::time::timeout;
 
 const MESSAGES: usize = 1_000;
@@ -74,7 +75,7 @@ async fn subscribe_cell(server: &Server, protocol: Protocol, qos: QoS) {
 }
 
 async fn matrix(server: Server) {
-    for protocol in VERSIONS {
+    for protocol in PROTOCOLS {
         for qos in ALL_QOS {
             publish_cell(&server, protocol, qos).await;
             subscribe_cell(&server, protocol, qos).await;

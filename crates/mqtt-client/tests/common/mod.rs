@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod server;
+
 use core::time::Duration;
 use mqtt_client::transport::{BoxFuture, BoxTransport, Connect, memory};
 use mqtt_client::{Client, ConnectBuilder, Message, Protocol, QoS, Subscription, connect};

@@ -1,17 +1,13 @@
 //! The two servers that the same tests are held against, and clients for them.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use core::time::Duration;
-use mqtt_client::{Client, ConnectBuilder, Protocol, QoS, ReconnectPolicy, connect};
+use mqtt_client::{Client, ConnectBuilder, Protocol, ReconnectPolicy, connect};
 use mqtt_testkit::broker::{Broker, Restart};
 use mqtt_testkit::mosquitto::Mosquitto;
 use mqtt_testkit::proxy::Proxy;
 use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
-
-pub(crate) const VERSIONS: [Protocol; 3] = [Protocol::V3_1, Protocol::V3_1_1, Protocol::V5];
-pub(crate) const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
 /// Long enough for the slowest machine, short enough to see a test that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
