@@ -1,8 +1,10 @@
 //! Acknowledgements on their way out: PUBACK, PUBREC, PUBREL and PUBCOMP, in the order in which they became
 //! due.
 
+use crate::negotiated::Negotiated;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use mqtt_codec::{Ack, PacketId, PacketType, ReasonCode, Version, WireBuf};
+use mqtt_codec::{Ack, PacketId, PacketType, PropertiesBuf, ReasonCode, WireBuf};
 
 /// More can be due only for a server that sends and does not read: each identifier of each direction has one
 /// answer at a time, and a resumed session brings the releases of the last one.
@@ -15,18 +17,34 @@ const BATCH: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Answers(VecDeque<Answer>);
 
+/// What the application says to a message.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) reason: ReasonCode,
+    /// Rare, hence the box.
+    pub(crate) properties: Option<Box<PropertiesBuf>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) packet: PacketType,
     pub(crate) id: PacketId,
     pub(crate) reason: ReasonCode,
+    /// Reason string and user properties, if the application gave any.
+    pub(crate) properties: Option<Box<PropertiesBuf>>,
     /// With this answer a received message no longer counts against our Receive Maximum.
     pub(crate) closes: bool,
 }
 
 impl Answers {
     pub(crate) fn push(&mut self, packet: PacketType, id: PacketId, reason: ReasonCode, closes: bool) {
-        self.0.push_back(Answer { packet, id, reason, closes });
+        self.0.push_back(Answer { packet, id, reason, properties: None, closes });
+    }
+
+    /// The answer to a message, as the application gave it.
+    pub(crate) fn push_verdict(&mut self, packet: PacketType, id: PacketId, verdict: Verdict, closes: bool) {
+        let Verdict { reason, properties } = verdict;
+        self.0.push_back(Answer { packet, id, reason, properties, closes });
     }
 
     pub(crate) fn is_overfull(&self) -> bool {
@@ -38,18 +56,28 @@ impl Answers {
     }
 
     /// Appends a batch of answers. Says how many messages they close; `None` if nothing was due.
-    pub(crate) fn write(&mut self, version: Version, out: &mut WireBuf) -> Option<usize> {
+    pub(crate) fn write(&mut self, negotiated: &Negotiated, out: &mut WireBuf) -> Option<usize> {
         if self.0.is_empty() {
             return None;
         }
         let batch = self.0.len().min(BATCH);
+        let version = negotiated.version;
         let mut closed = 0;
-        for Answer { packet, id, reason, closes } in self.0.drain(..batch) {
+        for Answer { packet, id, reason, properties, closes } in self.0.drain(..batch) {
             closed += usize::from(closes);
             // Before 5.0 an acknowledgement has no reason.
             let reason = if version.is_v5() { reason } else { ReasonCode::SUCCESS };
-            // It cannot fail: only reasons that the packet may carry come here.
-            let _ = Ack::with_reason(id, reason).encode(packet, version, out);
+            let mut ack = Ack::with_reason(id, reason);
+            if let Some(properties) = properties {
+                ack.properties = *properties;
+                // What would make it too large for the server is left out `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]`
+                // `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]`.
+                if negotiated.check_size(ack.encoded_len(version)).is_err() {
+                    ack.properties = PropertiesBuf::new();
+                }
+            }
+            // It cannot fail: only what the packet may carry comes here.
+            let _ = ack.encode(packet, version, out);
         }
         Some(closed)
     }

@@ -3,6 +3,7 @@
 use crate::error::{ProtocolError, UsageError};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use mqtt_codec::{
     Connect, PacketType, Properties, PropertiesBuf, PropertyError, Text, Version, Will, WireBuf,
@@ -53,6 +54,17 @@ pub struct Config {
     pub user_properties: Vec<(Text, Text)>,
     /// Method and first data of enhanced authentication, section 4.12. 5.0 only.
     pub authentication: Option<(Text, Bytes)>,
+    /// Before 5.0 only: a message or PUBREL that the server has not acknowledged for so long is sent again, with
+    /// DUP, on the connection that stands. Some old servers rely on it. It comes after this time and at most a
+    /// quarter later, and is not repeated while bytes wait to be written. Not zero. Default: never; what is
+    /// unacknowledged is sent again when the session is resumed, as always.
+    pub retransmit_after: Option<Duration>,
+    /// A message with which so many connections in a row ended is given up, with
+    /// [`Outcome::SetAside`](crate::Outcome::SetAside): a server that closes on it would do so for ever. What
+    /// counts are accepted connections that the server or the network ended, on which this message was the
+    /// first to wait for its acknowledgement. Default: never, since what was sent in a session must be sent
+    /// again `[MQTT-4.4.0-1]`.
+    pub set_aside_after: Option<NonZeroU32>,
     /// What becomes of unacknowledged messages when the server has lost the session.
     pub on_session_lost: OnSessionLost,
     /// Bounds on what the session holds.
@@ -90,6 +102,24 @@ pub enum OnSessionLost {
     Fail,
 }
 
+/// What gives way when a message is published and the queue is full. Only messages that wait to be sent are
+/// ever dropped, and each is reported with [`Outcome::Dropped`](crate::Outcome::Dropped).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overflow {
+    /// Nothing: [`publish`](crate::Session::publish) fails with
+    /// [`UsageError::QueueFull`](crate::UsageError::QueueFull).
+    #[default]
+    Refuse,
+    /// The oldest messages, as many as need be. If bytes in flight leave no room even so, the new one.
+    DropOldest,
+    /// The new message.
+    DropNewest,
+    /// The last queued message of the same topic: the new one takes its place in the queue, so that the order
+    /// within each topic stays. If the topic has none, as [`DropOldest`](Self::DropOldest). Meant for
+    /// readings of which only the last matters; it costs a map entry for each topic in the queue.
+    KeepLatest,
+}
+
 /// Bounds on what the session holds for sending.
 ///
 /// The worst case is `queue_bytes` and one message more, and about 200 bytes for each of `queue_messages` and
@@ -105,6 +135,8 @@ pub struct Limits {
     /// QoS 1 and 2 messages sent and not acknowledged. Default (`None`): in 5.0 as many as the server's
     /// Receive Maximum allows, before 5.0 [`Limits::V3_IN_FLIGHT`].
     pub in_flight: Option<u16>,
+    /// What happens to a message for which there is no room. Default: [`Overflow::Refuse`].
+    pub overflow: Overflow,
     /// Subscribe and unsubscribe requests that wait for their answer. Default: 1,000.
     pub requests: usize,
     /// Topic aliases to use towards the server, if it allows more; 0 for none. Default: 16.
@@ -130,6 +162,7 @@ impl Default for Limits {
             queue_messages: 10_000,
             queue_bytes: 64 * 1024 * 1024,
             in_flight: None,
+            overflow: Overflow::default(),
             requests: 1_000,
             topic_aliases: 16,
         }
@@ -157,6 +190,8 @@ impl Config {
             request_problem_information: true,
             user_properties: Vec::new(),
             authentication: None,
+            retransmit_after: None,
+            set_aside_after: None,
             on_session_lost: OnSessionLost::default(),
             limits: Limits::default(),
             durable: false,
@@ -166,6 +201,7 @@ impl Config {
     /// Everything that can be wrong with a configuration is found here, not when the connection is up.
     pub(crate) fn check(&self) -> Result<(), UsageError> {
         match self.version {
+            Version::V5 if self.retransmit_after.is_some() => return Err(UsageError::RetransmissionInV5),
             Version::V5 => {}
             version => {
                 if let Some(option) = self.first_option_of_v5() {
@@ -176,6 +212,9 @@ impl Config {
         self.check_client_id()?;
         if self.receive_maximum == 0 {
             return Err(UsageError::ZeroReceiveMaximum);
+        }
+        if self.retransmit_after == Some(Duration::ZERO) {
+            return Err(UsageError::ZeroRetransmitAfter);
         }
         if self.maximum_packet_size == Some(0) {
             return Err(UsageError::ZeroMaximumPacketSize);

@@ -103,6 +103,10 @@ impl Session {
         let Some(link) = self.link.as_mut().filter(|link| !link.is_over()) else { return };
         let last = last.filter(|_| !matches!(link.phase, Phase::SendConnect(_)));
         link.phase = Phase::AwaitClose(last);
+        let (link, server_did) = (link.number, matches!(end, End::ServerDisconnect(_)));
         self.reports.ended(end);
+        if server_did {
+            self.outbound.suspect(link, self.config.set_aside_after, &mut self.table, &mut self.reports);
+        }
     }
 }

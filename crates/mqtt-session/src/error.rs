@@ -30,6 +30,12 @@ pub enum UsageError {
     /// Receive Maximum 0 is not allowed.
     #[error("receive_maximum is 0; it is 1 to 65,535")]
     ZeroReceiveMaximum,
+    /// `retransmit_after` with 5.0, which forbids to send again on a connection that stands `[MQTT-4.4.0-1]`.
+    #[error("retransmit_after is for MQTT 3.1 and 3.1.1 only; 5.0 forbids it")]
+    RetransmissionInV5,
+    /// Retransmission at once, for ever.
+    #[error("retransmit_after is zero; leave it out for no retransmission")]
+    ZeroRetransmitAfter,
     /// Maximum Packet Size 0 is not allowed.
     #[error("maximum_packet_size is 0; leave it out for no limit")]
     ZeroMaximumPacketSize,

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use mqtt_codec::{
-    Auth, PacketId, Properties, PropertiesBuf, Property, QoS, ReasonCode, TopicFilter, TopicName,
+    Auth, PacketId, PacketType, Properties, PropertiesBuf, Property, QoS, ReasonCode, TopicFilter, TopicName,
 };
 
 /// Something that the application should know. Taken with [`poll_event`](crate::Session::poll_event), in the
@@ -147,6 +147,16 @@ pub struct AckToken {
     pub(crate) number: u64,
 }
 
+impl AckToken {
+    /// The packet that acknowledges the message.
+    pub(crate) const fn packet(&self) -> PacketType {
+        match self.qos {
+            QoS::ExactlyOnce => PacketType::PubRec,
+            QoS::AtMostOnce | QoS::AtLeastOnce => PacketType::PubAck,
+        }
+    }
+}
+
 /// What became of a publish, subscribe or unsubscribe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -183,6 +193,12 @@ pub enum Outcome {
     Expired,
     /// It was taken out of the queue to make room. No byte of it left.
     Dropped,
+    /// So many connections in a row ended with this message unacknowledged, and it was given up, see
+    /// [`Config::set_aside_after`](crate::Config::set_aside_after). It may have arrived.
+    SetAside {
+        /// Connections that ended so.
+        connections: u32,
+    },
     /// It was sent, and the session in which its answer was awaited is lost. It may have arrived.
     SessionLost,
     /// It was accepted before the connection, and this server's limits forbid it. No byte of it left.

@@ -93,7 +93,7 @@ impl Session {
             self.subscriptions.subscribe_again();
         }
         if let Some(link) = &mut self.link {
-            link.window.resume(&self.table, &mut link.answers);
+            link.window.resume(&mut self.table, &mut link.answers);
         }
         Ok(())
     }

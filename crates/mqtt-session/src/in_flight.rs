@@ -37,16 +37,21 @@ pub(crate) struct Outgoing {
     pub(crate) expires: Option<Instant>,
     /// The link that it was last sent on; in the queue, in a session that is lost since.
     pub(crate) sent_on: Option<u32>,
+    /// The round of that link's retransmission.
+    pub(crate) round: u32,
 }
 
 /// What is left of a QoS 2 message that the server has taken over.
 #[derive(Debug)]
 pub(crate) struct Released {
-    pub(crate) token: Token,
+    /// `None` if the message was set aside: its outcome is known.
+    pub(crate) token: Option<Token>,
     /// The reason code of PUBREC.
     pub(crate) reason: ReasonCode,
     /// Its number in the store.
     pub(crate) number: u64,
+    /// The round of the link's retransmission in which PUBREL was last due.
+    pub(crate) round: u32,
 }
 
 /// The orders in which exchanges stand.

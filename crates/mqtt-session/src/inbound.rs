@@ -4,7 +4,7 @@
 //! identifier is kept until PUBREL, across reconnections, so that no other PUBLISH under it is delivered.
 //! PUBREC leaves when the application has accepted the message.
 
-use crate::answers::Answers;
+use crate::answers::{Answers, Verdict};
 use crate::error::ProtocolError;
 use crate::event::AckToken;
 use crate::id_map::IdMap;
@@ -24,7 +24,7 @@ pub(crate) struct Inbound {
 struct Exchange {
     number: u64,
     /// What the application said; `None` before it has.
-    accepted: Option<ReasonCode>,
+    accepted: Option<Verdict>,
     /// The link on which its PUBLISH last came: there it counts against our Receive Maximum.
     link: u32,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Receiving {
 #[derive(Debug)]
 struct Owed {
     id: PacketId,
-    accepted: Option<ReasonCode>,
+    accepted: Option<Verdict>,
 }
 
 impl Receiving {
@@ -85,10 +85,12 @@ impl Receiving {
 
     /// Sends the PUBACKs that no earlier message holds back `[MQTT-4.6.0-2]`.
     fn flush_pubacks(&mut self, answers: &mut Answers) {
-        while let Some(&Owed { id, accepted: Some(reason) }) = self.pubacks.front() {
+        while let Some(Owed { id, accepted }) = self.pubacks.front_mut()
+            && let Some(verdict) = accepted.take()
+        {
+            answers.push_verdict(PacketType::PubAck, *id, verdict, true);
             self.pubacks.pop_front();
             self.first_puback += 1;
-            answers.push(PacketType::PubAck, id, reason, true);
         }
     }
 }
@@ -101,7 +103,8 @@ impl Inbound {
     /// A message that was accepted in an earlier life, on no link of this one.
     pub(crate) fn restore(&mut self, id: PacketId, reason: ReasonCode) {
         self.count += 1;
-        self.exchanges.insert(id, Exchange { number: self.count, accepted: Some(reason), link: 0 });
+        let accepted = Some(Verdict { reason, properties: None });
+        self.exchanges.insert(id, Exchange { number: self.count, accepted, link: 0 });
     }
 
     /// A QoS 2 PUBLISH arrived. The message is new if there is a token; otherwise it was delivered before,
@@ -158,20 +161,20 @@ impl Inbound {
     pub(crate) fn acknowledge(
         &mut self,
         token: AckToken,
-        reason: ReasonCode,
+        mut verdict: Verdict,
         link: Option<(&mut Receiving, &mut Answers)>,
         reports: &mut Reports,
     ) {
+        let packet = token.packet();
         let AckToken { qos, id, link: came_on, number } = token;
-        let packet = if qos == QoS::ExactlyOnce { PacketType::PubRec } else { PacketType::PubAck };
-        let reason = sendable(reason, packet);
+        verdict.reason = sendable(verdict.reason, packet);
         if qos == QoS::ExactlyOnce {
             let Some(exchange) = self.exchanges.get_mut(id).filter(|exchange| exchange.number == number)
             else {
                 return;
             };
-            exchange.accepted = Some(reason);
-            reports.store_received(id, reason);
+            reports.store_received(id, verdict.reason);
+            exchange.accepted = Some(verdict);
             if let Some((receiving, answers)) = link {
                 self.flush_pubrecs(receiving, answers, reports);
             }
@@ -179,7 +182,7 @@ impl Inbound {
             let place =
                 number.checked_sub(receiving.first_puback).and_then(|place| usize::try_from(place).ok());
             if let Some(owed) = place.and_then(|place| receiving.pubacks.get_mut(place)) {
-                owed.accepted = Some(reason);
+                owed.accepted = Some(verdict);
                 receiving.flush_pubacks(answers);
             }
         }
@@ -196,17 +199,18 @@ impl Inbound {
     /// Sends the PUBRECs that no earlier message holds back `[MQTT-4.6.0-3]`.
     fn flush_pubrecs(&mut self, receiving: &mut Receiving, answers: &mut Answers, reports: &mut Reports) {
         while let Some(&(id, number)) = receiving.pubrecs.front() {
-            match self.exchanges.get(id).filter(|exchange| exchange.number == number) {
+            match self.exchanges.get_mut(id).filter(|exchange| exchange.number == number) {
                 // The message waits for the application.
                 Some(Exchange { accepted: None, .. }) => return,
-                // A refusal ends the exchange: the identifier is new afterwards `[MQTT-4.3.3-9]`.
-                Some(Exchange { accepted: Some(reason), .. }) if reason.is_error() => {
-                    answers.push(PacketType::PubRec, id, *reason, true);
-                    self.exchanges.remove(id);
-                    reports.forget_received(id);
-                }
-                Some(Exchange { accepted: Some(reason), .. }) => {
-                    answers.push(PacketType::PubRec, id, *reason, false);
+                Some(Exchange { accepted: Some(Verdict { reason, properties }), .. }) => {
+                    let verdict = Verdict { reason: *reason, properties: properties.take() };
+                    // A refusal ends the exchange: the identifier is new afterwards `[MQTT-4.3.3-9]`.
+                    let closes = verdict.reason.is_error();
+                    answers.push_verdict(PacketType::PubRec, id, verdict, closes);
+                    if closes {
+                        self.exchanges.remove(id);
+                        reports.forget_received(id);
+                    }
                 }
                 // The exchange ended without it.
                 None => {}

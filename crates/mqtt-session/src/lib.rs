@@ -74,9 +74,10 @@
 //!
 //! # What it promises
 //! - A message that was accepted completes exactly once, with an honest [`Outcome`]. What was never sent
-//!   survives everything but [`Session::abandon`] and its own expiry.
+//!   survives everything but [`Session::abandon`], its own expiry, and an [`Overflow`] policy that drops.
 //! - What is unacknowledged is sent again on a resumed session, in the order of first sending, and at no
-//!   other time.
+//!   other time, unless [`Config::retransmit_after`] asks for it (before 5.0) or
+//!   [`Config::set_aside_after`] gives a message up.
 //! - A received QoS 2 message is delivered once, with its PUBLISH, also across connections. Acknowledgements
 //!   go out in the order of the messages, whatever the order in which the application gives them.
 //! - The server's limits are kept. What they forbid is refused by a [`UsageError`], never changed silently.
@@ -111,12 +112,14 @@ mod link;
 mod negotiated;
 mod outbound;
 mod publish;
+mod queue;
+mod retransmission;
 mod session;
 mod store;
 mod subscriptions;
 mod time;
 
-pub use self::config::{CleanStart, Config, Limits, OnSessionLost};
+pub use self::config::{CleanStart, Config, Limits, OnSessionLost, Overflow};
 pub use self::error::{End, ProtocolError, UsageError};
 pub use self::event::{AckToken, Connected, Event, Message, Outcome, Token};
 pub use self::negotiated::Negotiated;

@@ -6,10 +6,12 @@ use crate::answers::Answers;
 use crate::config::Config;
 use crate::error::ProtocolError;
 use crate::event::{Outcome, Token};
+use crate::in_flight::InFlight;
 use crate::inbound::Receiving;
 use crate::keep_alive::KeepAlive;
 use crate::negotiated::Negotiated;
 use crate::outbound::Window;
+use crate::retransmission::Retransmission;
 use crate::store::Reports;
 use crate::time::{Instant, earlier};
 use alloc::collections::VecDeque;
@@ -35,6 +37,7 @@ pub(crate) struct Link {
     pub(crate) keep_alive: KeepAlive,
     pub(crate) answers: Answers,
     pub(crate) window: Window,
+    pub(crate) retransmission: Retransmission,
     pub(crate) receiving: Receiving,
     pub(crate) aliases: SendingAliases,
     pub(crate) received_aliases: ReceivingAliases,
@@ -104,6 +107,7 @@ impl Link {
             keep_alive: KeepAlive::new(0, config.ping_timeout, now),
             answers: Answers::default(),
             window: Window::new(number),
+            retransmission: Retransmission::new(number, config.retransmit_after, now),
             receiving: Receiving::new(number, receive_maximum),
             aliases: SendingAliases::default(),
             received_aliases: ReceivingAliases::new(config.topic_alias_maximum),
@@ -156,12 +160,14 @@ impl Link {
         wrote
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, table: &InFlight) -> Option<Instant> {
         match self.phase {
             Phase::SendConnect(deadline) | Phase::AwaitConnAck(deadline) => {
                 earlier(Some(deadline), self.keep_alive.poll_timeout())
             }
-            Phase::Connected => self.keep_alive.poll_timeout(),
+            Phase::Connected => {
+                earlier(self.keep_alive.poll_timeout(), self.retransmission.poll_timeout(table))
+            }
             Phase::AwaitClose(_) => None,
         }
     }

@@ -5,26 +5,30 @@
 //! `[MQTT-4.4.0-1]`.
 
 use crate::answers::Answers;
-use crate::config::{Limits, OnSessionLost};
+use crate::config::{Limits, OnSessionLost, Overflow};
 use crate::error::UsageError;
 use crate::event::{Message, Outcome, Token};
 use crate::in_flight::{Awaiting, InFlight, Order, Outgoing, Released};
 use crate::link::Link;
 use crate::publish;
+use crate::queue::Queue;
 use crate::store::Reports;
 use crate::time::{Instant, earlier};
-use alloc::collections::VecDeque;
+use core::mem;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use mqtt_codec::{Ack, Delivery, PacketId, PacketType, QoS, ReasonCode, WireBuf};
 
 /// What survives a connection, beside the table of exchanges.
 #[derive(Debug)]
 pub(crate) struct Outbound {
-    queue: VecDeque<Outgoing>,
+    queue: Queue,
     /// Bytes of the messages in the queue and of the unacknowledged ones.
     bytes: usize,
     /// When to look for messages whose expiry interval has passed.
     look_for_expired: Option<Instant>,
+    /// The message with which the last connections ended, and how many these were.
+    suspect: Option<(Token, u32)>,
 }
 
 /// What dies with the link: how many exchanges the server has open, and what is still to be sent again.
@@ -52,11 +56,14 @@ impl Window {
     /// Sends again what the last connection left: PUBLISHes in the order of their first sending, as far as
     /// the window allows, and before any new one `[MQTT-4.6.0-1]`; PUBRELs at once, in the order of the
     /// PUBRECs `[MQTT-4.6.0-4]`.
-    pub(crate) fn resume(&mut self, table: &InFlight, answers: &mut Answers) {
+    pub(crate) fn resume(&mut self, table: &mut InFlight, answers: &mut Answers) {
         self.resend = table.first(Order::Publishes);
         self.open = table.len(Order::Releases);
         let mut release = table.first(Order::Releases);
         while let Some(id) = release {
+            if let Some(Awaiting::PubComp(released)) = table.get_mut(id) {
+                released.round = 0;
+            }
             answers.push(PacketType::PubRel, id, ReasonCode::SUCCESS, false);
             release = table.after(id);
         }
@@ -78,8 +85,8 @@ impl Window {
 const EXPIRY_GRAIN: Duration = Duration::from_secs(1);
 
 impl Outbound {
-    pub(crate) const fn new() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, look_for_expired: None }
+    pub(crate) fn new(overflow: Overflow) -> Self {
+        Self { queue: Queue::new(overflow), bytes: 0, look_for_expired: None, suspect: None }
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -91,22 +98,56 @@ impl Outbound {
     }
 
     /// Whether there is room for one message more.
-    pub(crate) fn accepts(&self, limits: &Limits) -> bool {
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
         self.queue.len() < limits.queue_messages && self.bytes < limits.queue_bytes
     }
 
-    /// Queues a message, whose packet has so many bytes.
+    /// Queues a message, whose packet has so many bytes. Where there is no room another one gives way, or it
+    /// does itself, as the limits say.
+    pub(crate) fn publish(
+        &mut self,
+        now: Instant,
+        token: Token,
+        message: Message,
+        size: usize,
+        limits: &Limits,
+        reports: &mut Reports,
+    ) {
+        if !self.has_room(limits) {
+            if let Some(place) = self.queue.latest_mut(&message.topic)
+                && self.bytes - place.size < limits.queue_bytes
+            {
+                reports.store_message(token, &message);
+                let superseded = mem::replace(place, Outgoing::new(now, token, message, size));
+                self.bytes += size;
+                self.look_for_expired = earlier(self.look_for_expired, place.expires);
+                self.refuse(&superseded, Outcome::Dropped, reports);
+                return;
+            }
+            while limits.overflow != Overflow::DropNewest && !self.has_room(limits) && self.queue.len() > 0 {
+                self.refuse_first(reports, Outcome::Dropped);
+            }
+            if !self.has_room(limits) {
+                reports.complete(token, Outcome::Dropped);
+                return;
+            }
+        }
+        reports.store_message(token, &message);
+        self.push(now, token, message, size);
+    }
+
+    /// Queues a message, room or not.
     pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: usize) {
-        let expires = publish::expires(now, &message);
-        self.look_for_expired = earlier(self.look_for_expired, expires);
+        let queued = Outgoing::new(now, token, message, size);
+        self.look_for_expired = earlier(self.look_for_expired, queued.expires);
         self.bytes += size;
-        self.queue.push_back(Outgoing { token, message, size, expires, sent_on: None });
+        self.queue.push_back(queued);
     }
 
     /// A message that was sent in an earlier life, on no link of this one.
     pub(crate) fn restore(&mut self, now: Instant, token: Token, message: Message, size: usize) -> Outgoing {
         self.bytes += size;
-        Outgoing { token, expires: publish::expires(now, &message), message, size, sent_on: Some(0) }
+        Outgoing { sent_on: Some(0), ..Outgoing::new(now, token, message, size) }
     }
 
     pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
@@ -152,6 +193,11 @@ impl Outbound {
                 return true;
             }
         }
+        while let Some(id) = link.retransmission.next() {
+            if Self::repeat(now, id, link, table, out) {
+                return true;
+            }
+        }
         while let Some(queued) = self.queue.front() {
             if queued.expires.is_some_and(|at| at <= now) {
                 self.refuse_first(reports, Outcome::Expired);
@@ -177,10 +223,15 @@ impl Outbound {
     /// Takes the first message out of the queue, unsent.
     fn refuse_first(&mut self, reports: &mut Reports, outcome: Outcome) {
         if let Some(queued) = self.queue.pop_front() {
-            self.bytes -= queued.size;
-            reports.forget_message(queued.token, QoS::AtMostOnce);
-            reports.complete(queued.token, unsent(&queued, outcome));
+            self.refuse(&queued, outcome, reports);
         }
+    }
+
+    /// A message has left the queue, unsent.
+    fn refuse(&mut self, queued: &Outgoing, outcome: Outcome, reports: &mut Reports) {
+        self.bytes -= queued.size;
+        reports.forget_message(queued.token, QoS::AtMostOnce);
+        reports.complete(queued.token, unsent(queued, outcome));
     }
 
     /// QoS 0: sent, and forgotten `[MQTT-4.3.1-1]`.
@@ -220,6 +271,7 @@ impl Outbound {
         }
         link.window.open += 1;
         queued.sent_on = Some(link.number);
+        queued.round = link.retransmission.round();
         let exactly_once = queued.message.qos == QoS::ExactlyOnce;
         let awaited = if exactly_once { PacketType::PubRec } else { PacketType::PubAck };
         reports.store_exchange(queued.token, id, awaited);
@@ -244,6 +296,7 @@ impl Outbound {
         let delivery = publish::delivery(sent.message.qos, id, true);
         if publish::write(now, sent, delivery, link, out).is_ok() {
             sent.sent_on = Some(link.number);
+            sent.round = link.retransmission.round();
             link.window.open += 1;
             return true;
         }
@@ -251,6 +304,15 @@ impl Outbound {
         self.finish(sent, Outcome::Unknown, reports);
         table.free(id);
         false
+    }
+
+    /// The same packet once more on the same link, with DUP 1 `[31-11]`. False if it was acknowledged
+    /// meanwhile.
+    fn repeat(now: Instant, id: PacketId, link: &mut Link, table: &mut InFlight, out: &mut WireBuf) -> bool {
+        let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get_mut(id) else { return false };
+        sent.round = link.retransmission.round();
+        let delivery = publish::delivery(sent.message.qos, id, true);
+        sent.sent_on == Some(link.number) && publish::write(now, sent, delivery, link, out).is_ok()
     }
 
     /// PUBACK ends the exchange, whatever its reason `[MQTT-4.3.2-3]` `[MQTT-4.4.0-2]`. One that fits nothing
@@ -290,15 +352,15 @@ impl Outbound {
                     link.window.open += 1;
                 }
                 self.bytes -= sent.size;
-                let (token, number) = (sent.token, reports.store_release(sent.token, id));
-                table.advance(id, Awaiting::PubComp(Released { token, reason, number }));
+                let (token, number) = (Some(sent.token), reports.store_release(sent.token, id));
+                let round = link.retransmission.round();
+                table.advance(id, Awaiting::PubComp(Released { token, reason, number, round }));
             }
             Some(Awaiting::PubComp(_)) if reason.is_error() => {
                 link.window.close_one();
                 if let Some(Awaiting::PubComp(released)) = table.remove(id) {
                     reports.forget_release(released.number);
-                    let outcome = Outcome::Acked { reason, properties: ack.properties };
-                    reports.complete(released.token, outcome);
+                    released.complete(Outcome::Acked { reason, properties: ack.properties }, reports);
                 }
                 return;
             }
@@ -325,10 +387,11 @@ impl Outbound {
         if !matches!(table.get(ack.id), Some(Awaiting::PubComp(_))) {
             return;
         }
-        if let Some(Awaiting::PubComp(Released { token, reason, number })) = table.remove(ack.id) {
+        if let Some(Awaiting::PubComp(released)) = table.remove(ack.id) {
             window.close_one();
-            reports.forget_release(number);
-            reports.complete(token, Outcome::Acked { reason, properties: ack.properties });
+            reports.forget_release(released.number);
+            let reason = released.reason;
+            released.complete(Outcome::Acked { reason, properties: ack.properties }, reports);
         }
     }
 
@@ -336,9 +399,9 @@ impl Outbound {
     /// never sent stays queued.
     pub(crate) fn lose(&mut self, policy: OnSessionLost, table: &mut InFlight, reports: &mut Reports) {
         while let Some(awaiting) = table.pop_first(Order::Releases) {
-            if let Awaiting::PubComp(Released { token, number, .. }) = awaiting {
-                reports.forget_release(number);
-                reports.complete(token, Outcome::SessionLost);
+            if let Awaiting::PubComp(released) = awaiting {
+                reports.forget_release(released.number);
+                released.complete(Outcome::SessionLost, reports);
             }
         }
         match policy {
@@ -361,19 +424,54 @@ impl Outbound {
         }
     }
 
+    /// The server or the network has ended a link. The first message that waits for its acknowledgement may be
+    /// why; after `limit` links in a row it is set aside. At QoS 2 the server may hold it under its
+    /// identifier: PUBREL ends that, before the identifier is used again.
+    pub(crate) fn suspect(
+        &mut self,
+        link: u32,
+        limit: Option<NonZeroU32>,
+        table: &mut InFlight,
+        reports: &mut Reports,
+    ) {
+        let (Some(limit), Some(id)) = (limit, table.first(Order::Publishes)) else { return };
+        let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get(id) else { return };
+        if sent.sent_on != Some(link) {
+            return;
+        }
+        let token = sent.token;
+        let connections = self.suspect.filter(|(last, _)| *last == token).map_or(1, |(_, links)| links + 1);
+        self.suspect = Some((token, connections));
+        if connections < limit.get() {
+            return;
+        }
+        let outcome = Outcome::SetAside { connections };
+        if sent.message.qos == QoS::AtLeastOnce {
+            self.finish(sent, outcome, reports);
+            table.free(id);
+        } else {
+            self.bytes -= sent.size;
+            let number = reports.store_release(token, id);
+            let released = Released { token: None, reason: ReasonCode::SUCCESS, number, round: 0 };
+            table.advance(id, Awaiting::PubComp(released));
+            reports.complete(token, outcome);
+        }
+    }
+
     /// Completes everything: what was sent and what was not. What is stored stays so.
     pub(crate) fn abandon(&mut self, table: &mut InFlight, reports: &mut Reports) {
         for order in [Order::Releases, Order::Publishes] {
             while let Some(awaiting) = table.pop_first(order) {
-                if let Awaiting::PubAck(Outgoing { token, .. })
-                | Awaiting::PubRec(Outgoing { token, .. })
-                | Awaiting::PubComp(Released { token, .. }) = awaiting
-                {
-                    reports.complete(token, Outcome::Unknown);
+                match awaiting {
+                    Awaiting::PubAck(sent) | Awaiting::PubRec(sent) => {
+                        reports.complete(sent.token, Outcome::Unknown);
+                    }
+                    Awaiting::PubComp(released) => released.complete(Outcome::Unknown, reports),
+                    Awaiting::SubAck(_) | Awaiting::UnsubAck(_) => {}
                 }
             }
         }
-        for queued in self.queue.drain(..) {
+        while let Some(queued) = self.queue.pop_front() {
             reports.complete(queued.token, unsent(&queued, Outcome::NotSent));
         }
         self.bytes = 0;
@@ -397,6 +495,15 @@ impl Outbound {
         self.bytes -= sent.size;
         reports.forget_message(sent.token, sent.message.qos);
         reports.complete(sent.token, outcome);
+    }
+}
+
+impl Released {
+    /// The end of the exchange. What was set aside has its outcome already.
+    fn complete(self, outcome: Outcome, reports: &mut Reports) {
+        if let Some(token) = self.token {
+            reports.complete(token, outcome);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a message to its PUBLISH: whether it can be sent, and what is decided only when it is.
 
 use crate::error::UsageError;
-use crate::event::Message;
+use crate::event::{Message, Token};
 use crate::in_flight::Outgoing;
 use crate::link::Link;
 use crate::time::Instant;
@@ -52,10 +52,13 @@ pub(crate) const fn delivery(qos: QoS, id: PacketId, dup: bool) -> Delivery {
     }
 }
 
-/// When the message expiry interval passes.
-pub(crate) fn expires(now: Instant, message: &Message) -> Option<Instant> {
-    let seconds = message.properties.view().message_expiry_interval()?;
-    Some(now + Duration::from_secs(seconds.into()))
+impl Outgoing {
+    /// A message that was never sent.
+    pub(crate) fn new(now: Instant, token: Token, message: Message, size: usize) -> Self {
+        let seconds = message.properties.view().message_expiry_interval();
+        let expires = seconds.map(|seconds| now + Duration::from_secs(seconds.into()));
+        Self { token, message, size, expires, sent_on: None, round: 0 }
+    }
 }
 
 /// Appends the PUBLISH of a message, if this server takes it. On an error nothing was written.

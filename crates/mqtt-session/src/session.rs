@@ -1,6 +1,7 @@
 //! The hall: every way in and every way out, and who is sent where.
 
-use crate::config::Config;
+use crate::answers::Verdict;
+use crate::config::{Config, Overflow};
 use crate::error::{End, ProtocolError, UsageError};
 use crate::event::{AckToken, Event, Message, Token};
 use crate::in_flight::{InFlight, Order};
@@ -16,8 +17,8 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::time::Duration;
 use mqtt_codec::{
-    Auth, Disconnect, EncodeError, PacketType, PropertiesBuf, ReasonCode, Sender, SubscriptionOptions, Text,
-    TopicFilter, Version, WireBuf,
+    Ack, Auth, Disconnect, EncodeError, PacketType, PropertiesBuf, ReasonCode, Sender, SubscriptionOptions,
+    Text, TopicFilter, Version, WireBuf,
 };
 
 /// An MQTT client as a state machine: it is told what happened, asked what there is to do, and does nothing
@@ -79,7 +80,7 @@ impl Session {
             established: false,
             session_ends: None,
             table: InFlight::new(),
-            outbound: Outbound::new(),
+            outbound: Outbound::new(config.limits.overflow),
             inbound: Inbound::new(),
             subscriptions: Subscriptions::new(),
             reports: Reports::new(config.version, config.durable),
@@ -140,6 +141,10 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.outbound.handle_timeout(now, &mut self.reports);
         let Some(link) = self.link.as_mut().filter(|link| !link.is_over()) else { return };
+        if link.is_connected() {
+            let backlog = link.output.backlog();
+            link.retransmission.handle_timeout(now, backlog, &mut self.table, &mut link.answers);
+        }
         if let Phase::SendConnect(deadline) | Phase::AwaitConnAck(deadline) = link.phase
             && deadline <= now
         {
@@ -169,6 +174,12 @@ impl Session {
         let Some(mut link) = self.link.take() else { return };
         if !link.is_over() {
             self.reports.ended(End::Closed);
+            self.outbound.suspect(
+                link.number,
+                self.config.set_aside_after,
+                &mut self.table,
+                &mut self.reports,
+            );
         }
         link.output.close(&mut self.reports);
         self.subscriptions.close(&mut self.table);
@@ -202,8 +213,7 @@ impl Session {
             return Err(UsageError::QueueFull);
         }
         let token = self.next_token();
-        self.reports.store_message(token, &message);
-        self.outbound.push(now, token, message, size);
+        self.outbound.publish(now, token, message, size, &self.config.limits, &mut self.reports);
         Ok(token)
     }
 
@@ -257,10 +267,28 @@ impl Session {
     /// reasons, and the server hears of a plain acknowledgement. A reason that the packet cannot carry
     /// becomes 0x80 if it is an error, else 0x00. See [`AckToken`] for order and lifetime.
     pub fn acknowledge(&mut self, token: AckToken, reason: ReasonCode) {
-        let reason = if self.config.version.is_v5() { reason } else { ReasonCode::SUCCESS };
-        let link = self.link.as_mut().filter(|link| link.is_connected());
-        let link = link.map(|link| (&mut link.receiving, &mut link.answers));
-        self.inbound.acknowledge(token, reason, link, &mut self.reports);
+        self.take_verdict(token, Verdict { reason, properties: None });
+    }
+
+    /// Like [`acknowledge`](Self::acknowledge), with a reason string or user properties for the server's
+    /// people to read (5.0). They leave with the first acknowledgement of the message, unless that would be
+    /// larger than the server accepts `[MQTT-3.4.2-2]`.
+    ///
+    /// # Errors
+    /// Properties before 5.0, or others than these two; the token comes back, nothing is acknowledged.
+    pub fn acknowledge_with(
+        &mut self,
+        token: AckToken,
+        reason: ReasonCode,
+        properties: PropertiesBuf,
+    ) -> Result<(), (AckToken, UsageError)> {
+        let ack = Ack { properties, ..Ack::new(token.id) };
+        if let Err(error) = ack.encode(token.packet(), self.config.version, &mut WireBuf::new()) {
+            return Err((token, error.into()));
+        }
+        let properties = (!ack.properties.is_empty()).then(|| ack.properties.into());
+        self.take_verdict(token, Verdict { reason, properties });
+        Ok(())
     }
 
     /// Sends AUTH: the answer to a [`Event::Challenge`], or with [`ReasonCode::RE_AUTHENTICATE`] the
@@ -356,16 +384,18 @@ impl Session {
     /// When to call [`handle_timeout`](Self::handle_timeout); `None`: not before something else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earlier(self.outbound.poll_timeout(), self.link.as_ref().and_then(Link::poll_timeout))
+        let link = self.link.as_ref().and_then(|link| link.poll_timeout(&self.table));
+        earlier(self.outbound.poll_timeout(), link)
     }
 }
 
 /// # How things stand
 impl Session {
-    /// Whether the queue has room: if so, [`publish`](Self::publish) does not fail with
-    /// [`UsageError::QueueFull`].
+    /// Whether [`publish`](Self::publish) does not fail with [`UsageError::QueueFull`]: the queue has room, or
+    /// something else than [`Overflow::Refuse`](crate::Overflow::Refuse) was chosen.
     pub fn accepts(&self) -> bool {
-        self.outbound.accepts(&self.config.limits)
+        let limits = &self.config.limits;
+        limits.overflow != Overflow::Refuse || self.outbound.has_room(limits)
     }
 
     /// Messages that wait to be sent.
@@ -407,7 +437,7 @@ impl Session {
             Phase::SendConnect(_) => self.transmit_connect(out),
             Phase::AwaitConnAck(_) => link.transmit_auth(out),
             Phase::Connected => {
-                if let Some(closed) = link.answers.write(version, out) {
+                if let Some(closed) = link.answers.write(&link.negotiated, out) {
                     link.receiving.closed(closed);
                     return true;
                 }
@@ -417,10 +447,19 @@ impl Session {
                     || link.transmit_ping(now, out)
             }
             Phase::AwaitClose(last) => {
-                link.answers.write(version, out).is_some()
+                link.answers.write(&link.negotiated, out).is_some()
                     || last.take().is_some_and(|last| last.encode(version, out).is_ok())
             }
         }
+    }
+
+    fn take_verdict(&mut self, token: AckToken, mut verdict: Verdict) {
+        if !self.config.version.is_v5() {
+            verdict.reason = ReasonCode::SUCCESS;
+        }
+        let link = self.link.as_mut().filter(|link| link.is_connected());
+        let link = link.map(|link| (&mut link.receiving, &mut link.answers));
+        self.inbound.acknowledge(token, verdict, link, &mut self.reports);
     }
 
     fn next_token(&mut self) -> Token {

@@ -224,8 +224,8 @@ impl Session {
                 Packet::PubRel(ack) => {
                     self.tokens += 1;
                     self.reports.releases = number;
-                    let released =
-                        Released { token: Token(self.tokens), reason: ReasonCode::SUCCESS, number };
+                    let token = Some(Token(self.tokens));
+                    let released = Released { token, reason: ReasonCode::SUCCESS, number, round: 0 };
                     self.table.restore(ack.id, Awaiting::PubComp(released));
                 }
                 _ => return Err(damaged),

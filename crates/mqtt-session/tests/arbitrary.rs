@@ -2,9 +2,12 @@
 //! busy loop.
 
 use bytes::{Buf, BytesMut};
+use core::num::NonZeroU32;
 use core::time::Duration;
 use mqtt_codec::{Auth, Disconnect, Packet, PropertiesBuf, QoS, ReasonCode, Text, Version, WireBuf};
-use mqtt_session::{AckToken, Config, Event, Instant, Limits, Message, OnSessionLost, Session, Token};
+use mqtt_session::{
+    AckToken, Config, Event, Instant, Limits, Message, OnSessionLost, Overflow, Session, Token,
+};
 use mqtt_testkit::packets::{
     IntoPacket, connack, connack_with_session, disconnect, pingresp, puback, puback_with, pubcomp, publish,
     pubrec, pubrec_with, pubrel, suback, unsuback,
@@ -238,14 +241,21 @@ proptest! {
         version in prop_oneof![Just(Version::V3_1), Just(Version::V3_1_1), Just(Version::V5)],
         method in prop::bool::weighted(0.2),
         fail in any::<bool>(),
+        overflow in prop::sample::select(
+            vec![Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest, Overflow::KeepLatest],
+        ),
+        retransmit in any::<bool>(),
+        set_aside in 0..4_u32,
         calls in prop::collection::vec(call(), 0..200),
     ) {
-        let limits = Limits { queue_messages: 8, queue_bytes: 200, requests: 4, ..Limits::default() };
+        let limits = Limits { queue_messages: 8, queue_bytes: 200, requests: 4, overflow, ..Limits::default() };
         let mut config = Config {
             keep_alive: 5,
             maximum_packet_size: Some(1000),
             durable: true,
             on_session_lost: if fail { OnSessionLost::Fail } else { OnSessionLost::Requeue },
+            retransmit_after: (retransmit && !version.is_v5()).then_some(Duration::from_secs(3)),
+            set_aside_after: NonZeroU32::new(set_aside),
             limits,
             ..config(version)
         };
