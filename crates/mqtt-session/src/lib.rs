@@ -118,6 +118,7 @@ mod session;
 mod store;
 mod subscriptions;
 mod time;
+mod window;
 
 pub use self::config::{CleanStart, Config, Limits, OnSessionLost, Overflow};
 pub use self::error::{End, ProtocolError, UsageError};

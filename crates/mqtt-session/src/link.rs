@@ -10,10 +10,10 @@ use crate::in_flight::InFlight;
 use crate::inbound::Receiving;
 use crate::keep_alive::KeepAlive;
 use crate::negotiated::Negotiated;
-use crate::outbound::Window;
 use crate::retransmission::Retransmission;
 use crate::store::Reports;
 use crate::time::{Instant, earlier};
+use crate::window::Window;
 use alloc::collections::VecDeque;
 use mqtt_codec::{
     Auth, Decoder, Disconnect, MAX_PACKET_SIZE, Packet, Properties, Publish, Text, TopicName, WireBuf,

@@ -90,7 +90,7 @@ fn acknowledgements_leave_in_batches() {
         })
         .collect();
     for token in tokens.into_iter().rev() {
-        pair.session.acknowledge(token, mqtt_codec::ReasonCode::SUCCESS);
+        pair.session.acknowledge(token, ReasonCode::SUCCESS);
     }
     let (mut out, mut batches) = (mqtt_codec::WireBuf::new(), 0);
     while pair.session.poll_transmit(pair.now(), &mut out) {
