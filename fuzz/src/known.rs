@@ -124,8 +124,8 @@ pub static KNOWN: &[Known] = &[
     Known {
         peers: &[Core, Proto],
         statements: "[MQTT-3.2.2-6] [MQTT-3.2.2-4/3.1.1]",
-        reason: "takes Session Present beside a refusal",
-        shows: |seen| refused(seen, Field::ConnAckFlags, Fault::SessionPresentOnRefusal),
+        reason: "keeps Session Present beside a refusal, where ours ignores it",
+        shows: |seen| matches!(seen.frame, [0x20, _, 1, code, ..] if *code != 0),
     },
     Known {
         peers: &[Core, Proto],

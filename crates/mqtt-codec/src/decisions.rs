@@ -39,6 +39,8 @@
 //! * **A CONNACK of two bytes with return code 1, in 5.0.** A server without 5.0 cannot answer in the form of 5.0; it is
 //!   read as what it means, Unsupported Protocol Version (0x84). Any other CONNACK of two bytes lacks its property length
 //!   and is malformed in 5.0.
+//! * **Session Present beside a refusal** `[MQTT-3.2.2-6]`, which a server must not send. The connection is over either way,
+//!   and why it was refused is worth more than that the flag is wrong: the flag is ignored, and cannot be written.
 //! * **3.1 is read with more patience**, as it was written with less precision: header flags outside PUBLISH are not
 //!   checked `[31-10]`, nor is the first byte of CONNACK `[31-3]` or bit 0 of the connect flags `[31-21]`; user name and
 //!   password may be missing although their flags are set `[31-27]`; SUBACK may say 0x80 `[31-5]`. None of this is

@@ -168,7 +168,7 @@ pub enum Fault {
     /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
     #[error("No Local is not allowed on a shared subscription")]
     NoLocalOnShared,
-    /// Session Present in a CONNACK that refuses `[MQTT-3.2.2-6]`.
+    /// Session Present in a CONNACK that refuses: a server must not send it `[MQTT-3.2.2-6]`. A client ignores it.
     #[error("Session Present is set although the connection is refused")]
     SessionPresentOnRefusal,
     /// A packet that this side never receives, or a CONNECT missing or repeated.

@@ -29,7 +29,6 @@ fn decode_errors_name_packet_field_fault_and_code() {
         ("D0 01 00", Some(P::PingResp), Field::Packet, Fault::TrailingBytes, MALFORMED),
         ("20 01 00", Some(P::ConnAck), Field::ReasonCode, Fault::Truncated, MALFORMED),
         ("20 03 02 00 00", Some(P::ConnAck), Field::ConnAckFlags, Fault::ReservedBits, MALFORMED),
-        ("20 03 01 87 00", Some(P::ConnAck), Field::ConnAckFlags, Fault::SessionPresentOnRefusal, PROTOCOL),
         ("20 03 00 03 00", Some(P::ConnAck), Field::ReasonCode, Fault::ReasonNotAllowed(3), PROTOCOL),
         ("30 04 00 01 FF 00", Some(P::Publish), Field::TopicName, Fault::IllFormedText, MALFORMED),
         ("30 04 00 01 00 00", Some(P::Publish), Field::TopicName, Fault::NullCharacter, MALFORMED),

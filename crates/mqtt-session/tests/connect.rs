@@ -291,6 +291,27 @@ fn return_codes_of_3_1_1_are_mapped_and_the_reserved_ones_refused() {
     pair.expect_silence();
 }
 
+/// `[MQTT-3.2.2-6]` `[MQTT-3.2.2-4/3.1.1]`: a refusal is reported by its reason, whatever else it says, and the session
+/// stays as it was.
+#[test]
+fn a_refusal_that_speaks_of_a_session_is_a_refusal() {
+    for (version, hex) in [(Version::V5, "20 03 01 87 00"), (Version::V3_1_1, "20 02 01 05")] {
+        let mut pair = Pair::connected(config(version));
+        pair.publish(message("a", "x", QoS::AtLeastOnce));
+        pair.cut();
+        pair.ended();
+        pair.open();
+        pair.received();
+        pair.send_hex(hex);
+        let reason = ReasonCode::NOT_AUTHORIZED;
+        assert_eq!(pair.ended(), End::Refused { reason, properties: PropertiesBuf::new() });
+        pair.expect_silence();
+        pair.cut();
+        pair.resume();
+        pair.expect(publish("a", "x").qos1(1).dup());
+    }
+}
+
 /// `[5u-17]` `[311u-5]` `[31-22]` `[MQTT-3.1.4-5]` `[MQTT-3.1.4-4/3.1.1]`: no CONNACK, no connection.
 #[test]
 fn connack_has_a_deadline() {

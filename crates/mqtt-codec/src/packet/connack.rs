@@ -39,18 +39,18 @@ impl ConnAck {
         let connack = match version {
             // A server that knows no 5.0 refuses in the form of 3.1.1: two bytes, return code 1.
             Version::V5 if rest.is_empty() && code == 1 => {
-                Self { session_present, ..Self::refusal(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION) }
+                Self::new(session_present, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION)
             }
             Version::V5 => {
                 let (rest, connack) = Self::parse_v5(rest, frame, session_present, code)?;
                 return Ok((rest, connack));
             }
             _ => match ReasonCode::from_v3_connect(code) {
-                Some(reason) => Self { session_present, reason, properties: PropertiesBuf::new() },
+                Some(reason) => Self::new(session_present, reason),
                 None => return fail(Field::ReasonCode, Fault::ReasonNotAllowed(code)),
             },
         };
-        connack.checked().map(|connack| (rest, connack))
+        Ok((rest, connack))
     }
 
     fn parse_v5<'a>(input: &'a [u8], frame: &Bytes, session_present: bool, code: u8) -> Parsed<'a, Self> {
@@ -64,19 +64,13 @@ impl ConnAck {
             return fail(Field::Property(PropertyId::AuthenticationData), Fault::NoAuthenticationMethod);
         }
         let properties = PropertiesBuf::from_checked(share(frame, checked.block));
-        Self { session_present, reason, properties }.checked().map(|connack| (rest, connack))
+        Ok((rest, Self { properties, ..Self::new(session_present, reason) }))
     }
 
-    /// Refuses Session Present beside a refusal `[MQTT-3.2.2-6]`.
-    fn checked(self) -> Result<Self, nom::Err<crate::error::DecodeError>> {
-        if self.session_present && self.reason != ReasonCode::SUCCESS {
-            return fail(Field::ConnAckFlags, Fault::SessionPresentOnRefusal);
-        }
-        Ok(self)
-    }
-
-    const fn refusal(reason: ReasonCode) -> Self {
-        Self { session_present: false, reason, properties: PropertiesBuf::new() }
+    /// Session Present means nothing beside a refusal `[MQTT-3.2.2-6]`: what counts is why the server refuses.
+    fn new(session_present: bool, reason: ReasonCode) -> Self {
+        let session_present = session_present && reason == ReasonCode::SUCCESS;
+        Self { session_present, reason, properties: PropertiesBuf::new() }
     }
 
     /// Appends this packet. On an error nothing was written.
