@@ -34,7 +34,7 @@ pub enum WebSocketError {
     TooLarge {
         /// Bytes of the message so far.
         size: usize,
-        /// The limit, see [`WebSocket::max_message_size`](crate::WebSocket::max_message_size).
+        /// The limit, see [`WebSocketOptions::max_message_size`](crate::WebSocketOptions::max_message_size).
         limit: usize,
     },
     /// The server closed the WebSocket with a code that stands for an error.

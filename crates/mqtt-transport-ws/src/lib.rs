@@ -5,12 +5,12 @@
 //!
 //! ```
 //! use mqtt_transport::{Connect, Tcp};
-//! use mqtt_transport_ws::WebSocket;
+//! use mqtt_transport_ws::{WebSocket, WebSocketOptions};
 //!
 //! # fn main() -> Result<(), mqtt_transport_ws::WebSocketError> {
-//! let connector = WebSocket::new(Tcp::new("broker.example", 8080), "ws://broker.example:8080/mqtt")?
-//!     .header("X-Tenant", "kitchen")?
-//!     .bearer_token("abc")?;
+//! let options = WebSocketOptions::new().header("X-Tenant", "kitchen").bearer_token("abc");
+//! let tcp = Tcp::new("broker.example", 8080);
+//! let connector = WebSocket::new(tcp, "ws://broker.example:8080/mqtt", options)?;
 //! // mqtt_client::connect("mqtt://broker.example").connector(connector).await?
 //! # let _: Box<dyn Connect> = Box::new(connector);
 //! # Ok(())
@@ -34,7 +34,9 @@
 
 mod connector;
 mod error;
+mod options;
 mod stream;
 
 pub use crate::connector::WebSocket;
 pub use crate::error::WebSocketError;
+pub use crate::options::WebSocketOptions;

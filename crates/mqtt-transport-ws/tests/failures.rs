@@ -3,7 +3,7 @@
 
 use futures_util::SinkExt;
 use mqtt_transport::{BoxTransport, Connect, Tcp};
-use mqtt_transport_ws::{WebSocket, WebSocketError};
+use mqtt_transport_ws::{WebSocket, WebSocketError, WebSocketOptions};
 use std::io::{self, ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,10 +15,14 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 async fn listen() -> (TcpListener, WebSocket<Tcp>) {
+    listen_with(WebSocketOptions::new()).await
+}
+
+async fn listen_with(options: WebSocketOptions) -> (TcpListener, WebSocket<Tcp>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = format!("ws://127.0.0.1:{port}/mqtt");
-    (listener, WebSocket::new(Tcp::new("127.0.0.1", port), &url).unwrap())
+    (listener, WebSocket::new(Tcp::new("127.0.0.1", port), &url, options).unwrap())
 }
 
 /// A server that answers the request with these words.
@@ -27,7 +31,7 @@ async fn answered_with(words: &'static str) -> io::Error {
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 4096];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(words.as_bytes()).await.unwrap();
     };
     let (opened, ()) = tokio::join!(connector.connect(), server);
@@ -142,9 +146,9 @@ async fn a_plain_closing_frame_is_the_end_and_another_an_error() {
 
 #[tokio::test]
 async fn a_huge_message_is_refused_by_its_size() {
-    let (listener, connector) = listen().await;
+    let (listener, connector) = listen_with(WebSocketOptions::new().max_message_size(1000)).await;
     let message = Message::binary(vec![0; 2000]);
-    let mut stream = told(connector.max_message_size(1000), listener, vec![message]).await;
+    let mut stream = told(connector, listener, vec![message]).await;
     let error = stream.read(&mut [0; 8]).await.unwrap_err();
     assert!(matches!(reason(&error), WebSocketError::TooLarge { size: 2000.., limit: 1000 }), "{error}");
 }
@@ -161,22 +165,22 @@ async fn a_break_is_told_from_a_goodbye() {
 
 #[test]
 fn what_cannot_be_asked_for_fails_at_once() {
-    let tcp = || Tcp::new("host", 80);
+    let socket = |url: &str, options| WebSocket::new(Tcp::new("host", 80), url, options);
     for url in ["", "host", "http://host/", "mqtt://host", "ws://", "ws:///path"] {
-        assert!(matches!(WebSocket::new(tcp(), url), Err(WebSocketError::InvalidUrl(said)) if said == url));
+        let error = socket(url, WebSocketOptions::new()).err();
+        assert_eq!(error, Some(WebSocketError::InvalidUrl(url.into())));
     }
-    let socket = || WebSocket::new(tcp(), "ws://host/mqtt?a=b").unwrap();
+    let url = "ws://host/mqtt?key=secret";
     for (name, value) in [("a b", "x"), ("x", "a\nb"), ("Host", "x"), ("sec-websocket-protocol", "x")] {
-        let error = socket().header(name, value).err();
+        let error = socket(url, WebSocketOptions::new().header(name, value)).err();
         assert_eq!(error, Some(WebSocketError::InvalidHeader(name.into())));
     }
-    assert!(socket().bearer_token("a\nb").is_err());
+    assert!(socket(url, WebSocketOptions::new().bearer_token("a\nb")).is_err());
     for names in [&[][..], &["a b"], &["mqtt", ""]] {
-        assert!(
-            matches!(socket().subprotocols(names), Err(WebSocketError::InvalidSubprotocol(_))),
-            "{names:?}"
-        );
+        let error = socket(url, WebSocketOptions::new().subprotocols(names.iter().copied())).err();
+        assert!(matches!(error, Some(WebSocketError::InvalidSubprotocol(_))), "{names:?}");
     }
-    let shown = format!("{:?}", socket().bearer_token("secret").unwrap());
+    let options = WebSocketOptions::new().bearer_token("secret");
+    let shown = format!("{options:?} {:?}", socket(url, options.clone()).unwrap());
     assert!(!shown.contains("secret"), "{shown}");
 }

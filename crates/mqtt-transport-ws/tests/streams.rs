@@ -1,12 +1,12 @@
 //! Bytes over frames: how they are cut does not matter, nothing is held back, and the request says what it should.
 
 use bytes::Bytes;
+use core::sync::atomic::{AtomicU32, Ordering};
 use futures_util::{SinkExt, StreamExt};
 use mqtt_transport::{BoxTransport, Connect, Tcp};
-use mqtt_transport_ws::WebSocket;
+use mqtt_transport_ws::{WebSocket, WebSocketOptions};
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -18,11 +18,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 type Server = WebSocketStream<TcpStream>;
 
-async fn listen() -> (TcpListener, WebSocket<Tcp>) {
+async fn listen(options: WebSocketOptions) -> (TcpListener, WebSocket<Tcp>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = format!("ws://127.0.0.1:{port}/mqtt?site=north");
-    (listener, WebSocket::new(Tcp::new("127.0.0.1", port), &url).unwrap())
+    (listener, WebSocket::new(Tcp::new("127.0.0.1", port), &url, options).unwrap())
 }
 
 /// Accepts with the subprotocol, and hands out the request.
@@ -40,7 +40,7 @@ async fn accept(listener: &TcpListener, chosen: &'static str) -> (Server, Reques
 }
 
 async fn connected() -> (BoxTransport, Server) {
-    let (listener, connector) = listen().await;
+    let (listener, connector) = listen(WebSocketOptions::new()).await;
     let (client, (server, _)) = tokio::join!(connector.connect(), accept(&listener, "mqtt"));
     (client.unwrap(), server)
 }
@@ -48,8 +48,8 @@ async fn connected() -> (BoxTransport, Server) {
 /// [MQTT-6.0.0-3] [MQTT-6.0.0-3/3.1.1] [MQTT-6.0.0-4] [MQTT-6.0.0-4/3.1.1]: path, query, subprotocol and headers.
 #[tokio::test]
 async fn the_request_says_what_was_asked_for() {
-    let (listener, connector) = listen().await;
-    let connector = connector.header("X-Tenant", "kitchen").unwrap().bearer_token("abc").unwrap();
+    let options = WebSocketOptions::new().header("X-Tenant", "kitchen").bearer_token("abc");
+    let (listener, connector) = listen(options).await;
     let (client, (_, request)) = tokio::join!(connector.connect(), accept(&listener, "mqtt"));
     client.unwrap();
     assert_eq!(request.uri().path_and_query().unwrap(), "/mqtt?site=north");
@@ -64,8 +64,8 @@ async fn the_request_says_what_was_asked_for() {
 /// [31-25]: servers of 3.1 know another name.
 #[tokio::test]
 async fn other_subprotocols_can_be_offered() {
-    let (listener, connector) = listen().await;
-    let connector = connector.subprotocols(&["mqttv3.1", "mqtt"]).unwrap();
+    let options = WebSocketOptions::new().subprotocols(["mqttv3.1", "mqtt"]);
+    let (listener, connector) = listen(options).await;
     let (client, (_, request)) = tokio::join!(connector.connect(), accept(&listener, "mqttv3.1"));
     client.unwrap();
     assert_eq!(request.headers()["sec-websocket-protocol"], "mqttv3.1, mqtt");
@@ -73,16 +73,16 @@ async fn other_subprotocols_can_be_offered() {
 
 #[tokio::test]
 async fn a_provider_is_asked_for_its_token_at_each_connection() {
-    let (listener, connector) = listen().await;
     let asked = Arc::new(AtomicU32::new(0));
     let counter = asked.clone();
-    let connector =
-        connector.bearer_token_from(move || {
+    let options =
+        WebSocketOptions::new().bearer_token_from(move || {
             let number = counter.fetch_add(1, Ordering::Relaxed);
             async move {
                 if number < 2 { Ok(format!("t{number}")) } else { Err(std::io::ErrorKind::TimedOut.into()) }
             }
         });
+    let (listener, connector) = listen(options).await;
     for expected in ["Bearer t0", "Bearer t1"] {
         let (client, (_, request)) = tokio::join!(connector.connect(), accept(&listener, "mqtt"));
         client.unwrap();
