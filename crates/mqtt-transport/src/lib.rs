@@ -6,7 +6,8 @@
 //! - [`Transport`]: any reliable, ordered stream of bytes in both directions, which is all that MQTT asks of a
 //!   network ([MQTT-4.2.0-1]);
 //! - [`Connect`]: a value that can open such a stream, again and again, since a client reconnects;
-//! - [`Tcp`], and in [`memory`] a pipe that never leaves the process, for tests.
+//! - [`Tcp`] and Unix sockets, by the feature `proxy` the ways through SOCKS5 and HTTP proxies, and in [`memory`] a pipe
+//!   that never leaves the process, for tests.
 //!
 //! # Writing a connector
 //!
@@ -43,9 +44,16 @@
 //! vectored writes where the stream below does, since large payloads leave as segments of their own.
 
 mod connect;
+mod race;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
 pub mod memory;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 
 pub use crate::connect::{BoxFuture, BoxTransport, Connect, Transport};
 pub use crate::tcp::Tcp;
+#[cfg(unix)]
+pub use crate::unix::Unix;
