@@ -3,8 +3,9 @@
 use crate::error::TlsError;
 use crate::options::{Pem, TlsOptions};
 use crate::verifier::{AcceptAny, Verifier};
+use core::fmt;
 use rustls_platform_verifier::Verifier as PlatformVerifier;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -12,16 +13,56 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+/// The configurations of rustls that some [`TlsOptions`] stand for, for transports that do the handshake themselves.
+pub struct TlsConfigs {
+    options: TlsOptions,
+    /// The last configuration, and the files that it was made from.
+    last: Mutex<Option<(Files, Arc<ClientConfig>)>>,
+}
+
+impl TlsConfigs {
+    /// Reads nothing yet.
+    pub fn new(options: TlsOptions) -> Self {
+        Self { options, last: Mutex::new(None) }
+    }
+
+    /// The configuration for the next connection: the last one again, with its memory of sessions to resume, if the files
+    /// are what they were.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file, or [`TlsError::NoRoots`] or [`TlsError::NoCryptoProvider`].
+    pub async fn next(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let files = Files::read(&self.options).await?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, config)) = &*last
+            && *same == files
+        {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(files.configure(&self.options)?);
+        *last = Some((files, config.clone()));
+        Ok(config)
+    }
+}
+
+/// Shows no key.
+impl fmt::Debug for TlsConfigs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfigs").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
 /// What the files hold. As long as it stays the same, so does the configuration, and with it the memory of sessions to
 /// resume.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Files {
+struct Files {
     authorities: Vec<Vec<u8>>,
     client_certificate: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Files {
-    pub(crate) async fn read(options: &TlsOptions) -> Result<Self, TlsError> {
+    async fn read(options: &TlsOptions) -> Result<Self, TlsError> {
         let mut authorities = Vec::with_capacity(options.authorities.len());
         for authority in &options.authorities {
             authorities.push(read(authority).await?);
@@ -34,7 +75,7 @@ impl Files {
     }
 
     /// The configuration that the options ask for.
-    pub(crate) fn configure(&self, options: &TlsOptions) -> Result<ClientConfig, TlsError> {
+    fn configure(&self, options: &TlsOptions) -> Result<ClientConfig, TlsError> {
         let provider = provider()?;
         let verifier = Verifier { inner: self.verifier(options, &provider)?, pins: options.pins.clone() };
         let builder = ClientConfig::builder_with_provider(provider)

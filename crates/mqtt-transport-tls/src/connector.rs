@@ -1,13 +1,13 @@
 //! The connector: from a stream of bytes to TLS upon it.
 
-use crate::config::Files;
+use crate::config::TlsConfigs;
 use crate::error::{TlsError, explain_handshake};
 use crate::options::TlsOptions;
 use crate::stream::Explained;
 use core::fmt;
 use mqtt_transport::{BoxFuture, BoxTransport, Connect};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -22,14 +22,7 @@ pub struct Tls<C> {
 /// Where the configuration comes from.
 enum Source {
     Config(Arc<ClientConfig>),
-    Options(Box<Reloading>),
-}
-
-/// Options whose files are read at each connection.
-struct Reloading {
-    options: TlsOptions,
-    /// The configuration of the last connection, and the files that it was made from.
-    last: Mutex<Option<(Files, Arc<ClientConfig>)>>,
+    Options(Box<TlsConfigs>),
 }
 
 impl<C: Connect> Tls<C> {
@@ -40,13 +33,8 @@ impl<C: Connect> Tls<C> {
     ///
     /// [`TlsError::InvalidServerName`].
     pub fn new(inner: C, host: &str, options: TlsOptions) -> Result<Self, TlsError> {
-        let name = options.server_name.as_deref().unwrap_or(host);
-        let server_name = server_name(name)?;
-        Ok(Self {
-            inner,
-            server_name,
-            source: Source::Options(Reloading { options, last: Mutex::new(None) }.into()),
-        })
+        let server_name = server_name(options.name_for(host))?;
+        Ok(Self { inner, server_name, source: Source::Options(TlsConfigs::new(options).into()) })
     }
 
     /// TLS as this configuration of rustls has it, whatever that is.
@@ -61,26 +49,11 @@ impl<C: Connect> Tls<C> {
     async fn open(&self) -> io::Result<BoxTransport> {
         let config = match &self.source {
             Source::Config(config) => config.clone(),
-            Source::Options(options) => options.config().await?,
+            Source::Options(configs) => configs.next().await?,
         };
         let stream = self.inner.connect().await?;
         let handshake = TlsConnector::from(config).connect(self.server_name.clone(), stream);
         Ok(Box::new(Explained(handshake.await.map_err(explain_handshake)?)))
-    }
-}
-
-impl Reloading {
-    async fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let files = Files::read(&self.options).await?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((same, config)) = &*last
-            && *same == files
-        {
-            return Ok(config.clone());
-        }
-        let config = Arc::new(files.configure(&self.options)?);
-        *last = Some((files, config.clone()));
-        Ok(config)
     }
 }
 

@@ -48,6 +48,7 @@ mod options;
 mod stream;
 mod verifier;
 
+pub use crate::config::TlsConfigs;
 pub use crate::connector::Tls;
 pub use crate::error::TlsError;
 pub use crate::options::TlsOptions;

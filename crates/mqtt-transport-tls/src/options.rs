@@ -83,6 +83,16 @@ impl TlsOptions {
         self
     }
 
+    /// The name that was set by [`server_name`](Self::server_name), else `host`.
+    pub fn name_for<'a>(&'a self, host: &'a str) -> &'a str {
+        self.server_name.as_deref().unwrap_or(host)
+    }
+
+    /// Whether protocols were named by [`alpn`](Self::alpn).
+    pub fn offers_protocols(&self) -> bool {
+        !self.alpn.is_empty()
+    }
+
     /// Accepts only a server whose key has this hash: SHA-256 of the SubjectPublicKeyInfo of its certificate, beside all
     /// other checks. With several calls any of them will do, so that a key can be changed.
     #[must_use]

@@ -54,6 +54,7 @@ pub mod memory;
 pub mod proxy;
 
 pub use crate::connect::{BoxFuture, BoxTransport, Connect, Transport};
+pub use crate::race::happy_eyeballs;
 pub use crate::tcp::Tcp;
 #[cfg(unix)]
 pub use crate::unix::Unix;

@@ -9,8 +9,28 @@ use tokio::time::timeout;
 /// How long an attempt runs alone before the next address is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// Opens a stream to one of several addresses, as RFC 8305 ("Happy Eyeballs") says: IPv6 and IPv4 in turn, the next
+/// address 250 ms after the last or as soon as that has failed; the first that opens is taken, and the other attempts
+/// are dropped. For connectors of one's own.
+///
+/// Dropping the future ends all attempts.
+///
+/// # Errors
+///
+/// The last failure; `None` if there is no address.
+pub async fn happy_eyeballs<S, F>(
+    addresses: Vec<SocketAddr>,
+    open: impl Fn(SocketAddr) -> F,
+) -> Option<io::Result<S>>
+where
+    S: Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
+    race(interleave(addresses), open).await
+}
+
 /// Both families in turn, beginning with that of the first; within each the resolver's order.
-pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (same, other): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv4() == first_is_ipv4);
@@ -24,12 +44,8 @@ pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// The first stream that opens, else the last failure; `None` without an address. Dropping the future ends all
-/// attempts.
-pub(crate) async fn race<S, F>(
-    addresses: Vec<SocketAddr>,
-    open: impl Fn(SocketAddr) -> F,
-) -> Option<io::Result<S>>
+/// Tries the addresses as they come.
+async fn race<S, F>(addresses: Vec<SocketAddr>, open: impl Fn(SocketAddr) -> F) -> Option<io::Result<S>>
 where
     S: Send + 'static,
     F: Future<Output = io::Result<S>> + Send + 'static,

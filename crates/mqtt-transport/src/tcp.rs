@@ -1,7 +1,7 @@
 //! TCP.
 
 use crate::connect::{BoxFuture, BoxTransport, Connect};
-use crate::race::{interleave, race};
+use crate::race::happy_eyeballs;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
@@ -93,8 +93,8 @@ impl Tcp {
         let usable = |address: &SocketAddr| {
             self.options.local_address.is_none_or(|local| local.is_ipv4() == address.is_ipv4())
         };
-        let addresses = interleave(found.filter(usable).collect());
-        race(addresses, |address| self.options.clone().open(address)).await.unwrap_or_else(|| {
+        let addresses = found.filter(usable).collect();
+        happy_eyeballs(addresses, |address| self.options.clone().open(address)).await.unwrap_or_else(|| {
             Err(io::Error::new(io::ErrorKind::NotFound, format!("{} has no usable address", self.host)))
         })
     }

@@ -38,7 +38,8 @@ const ROOMS: &[Room] = &[
     Room::new("mqtt-transport"),
     Room { members: &["mqtt-transport"], ..Room::new("mqtt-transport-tls") },
     Room { members: &["mqtt-transport"], ..Room::new("mqtt-transport-ws") },
-    Room { members: &["mqtt-transport"], ..Room::new("mqtt-transport-quic") },
+    // QUIC is TLS inside: the same options, the same checks.
+    Room { members: &["mqtt-transport", "mqtt-transport-tls"], ..Room::new("mqtt-transport-quic") },
     Room {
         members: &["mqtt-session", "mqtt-transport"],
         by_feature: &["mqtt-transport-tls", "mqtt-transport-ws", "mqtt-transport-quic"],
