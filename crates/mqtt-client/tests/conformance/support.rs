@@ -4,8 +4,6 @@
 //! [`soon`]. When a case fails, what both sides said is printed. Time is real, since a paused clock runs away while
 //! bytes are on a real socket; [`pass`] makes hours go by between two steps.
 
-#![allow(dead_code, reason = "each chapter uses its part")]
-
 use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::time::Duration;
