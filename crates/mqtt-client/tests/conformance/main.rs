@@ -6,3 +6,5 @@
 mod support;
 
 mod connect;
+mod identifiers;
+mod identity;

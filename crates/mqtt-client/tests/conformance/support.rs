@@ -10,11 +10,13 @@ use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::time::Duration;
 use mqtt_client::{
-    CleanStart, Client, Closed, ConnectBuilder, ConnectError, Event, Events, Message, Protocol,
-    ProtocolError, QoS, ReasonCode, ReconnectPolicy, Subscription, Version, connect,
+    CleanStart, Client, Closed, ConnectBuilder, ConnectError, DeliveryToken, Event, Events, Message,
+    Protocol, ProtocolError, QoS, ReasonCode, ReconnectPolicy, Subscription, Version, connect,
 };
-use mqtt_codec::{Packet, PacketType};
-use mqtt_testkit::packets::{IntoPacket, connack, connack_with_session, disconnect, puback, publish, suback};
+use mqtt_codec::{ConnAck, Delivery, Packet, PacketType, PropertiesBuilder};
+use mqtt_testkit::packets::{
+    IntoPacket, connack, connack_with_session, disconnect, puback, publish, suback, unsuback,
+};
 use mqtt_testkit::peer::{Peer, PeerListener};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -40,15 +42,23 @@ pub(crate) async fn serve(version: Version) -> Stage {
 }
 
 impl Stage {
+    /// A client that is called `actor` and has no options but the version.
+    pub(crate) fn plain(&self) -> ConnectBuilder {
+        self.nameless().client_id("actor")
+    }
+
+    /// A client with no options but the version.
+    pub(crate) fn nameless(&self) -> ConnectBuilder {
+        connect(&self.listener.url()).protocol(match self.version {
+            Version::V5 => Protocol::V5,
+            Version::V3_1_1 => Protocol::V3_1_1,
+            Version::V3_1 => Protocol::V3_1,
+        })
+    }
+
     /// A client that is called `actor`, has no keep alive, begins anew each time, and tries again at once.
     pub(crate) fn options(&self) -> ConnectBuilder {
-        connect(&self.listener.url())
-            .client_id("actor")
-            .protocol(match self.version {
-                Version::V5 => Protocol::V5,
-                Version::V3_1_1 => Protocol::V3_1_1,
-                Version::V3_1 => Protocol::V3_1,
-            })
+        self.plain()
             .keep_alive(Duration::ZERO)
             .clean_start(CleanStart::Always)
             .reconnect(ReconnectPolicy::default().first_delay(Duration::ZERO))
@@ -138,6 +148,30 @@ impl Server {
         self.expect(puback(FENCE)).await;
     }
 
+    /// Expects a PUBLISH of QoS 1 or 2, and returns its packet identifier.
+    pub(crate) async fn expect_message(&mut self) -> u16 {
+        match self.expect_publish().await.delivery() {
+            Delivery::AtMostOnce => panic!("a message of QoS 0 came"),
+            Delivery::AtLeastOnce { id, .. } | Delivery::ExactlyOnce { id, .. } => id.get(),
+        }
+    }
+
+    /// Expects a SUBSCRIBE, and returns its packet identifier.
+    pub(crate) async fn expect_subscribe(&mut self) -> u16 {
+        match self.expect_type(PacketType::Subscribe).await {
+            Packet::Subscribe(subscribe) => subscribe.id().get(),
+            _ => unreachable!("it was looked at"),
+        }
+    }
+
+    /// Expects an UNSUBSCRIBE, and returns its packet identifier.
+    pub(crate) async fn expect_unsubscribe(&mut self) -> u16 {
+        match self.expect_type(PacketType::Unsubscribe).await {
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.id().get(),
+            _ => unreachable!("it was looked at"),
+        }
+    }
+
     /// Expects a packet of this type, whatever is in it.
     pub(crate) async fn expect_type(&mut self, packet_type: PacketType) -> Packet {
         self.expect_that(packet_type.name(), |packet| packet.packet_type() == packet_type).await
@@ -167,13 +201,26 @@ impl Drop for Server {
     }
 }
 
+/// CONNACK: welcome, with these properties.
+pub(crate) fn connack_with(properties: PropertiesBuilder) -> ConnAck {
+    ConnAck { properties: properties.build().expect("properties of CONNACK"), ..connack() }
+}
+
+/// UNSUBACK for one filter; before 5.0 it says nothing more.
+pub(crate) fn unsubscribed(version: Version, packet_id: u16) -> Packet {
+    unsuback(packet_id, if version.is_v5() { &[ReasonCode::SUCCESS] } else { &[] })
+}
+
+/// Queues a message; what becomes of it is told by the token.
+pub(crate) async fn enqueue(client: &Client, topic: &str, payload: &'static str, qos: QoS) -> DeliveryToken {
+    soon(client.publish(topic, payload).qos(qos).enqueue()).await.expect("the message is accepted")
+}
+
 /// Subscribes, and grants it as it was asked for.
 pub(crate) async fn subscribe(client: &Client, server: &mut Server, filter: &str, qos: QoS) -> Subscription {
     let granting = async {
-        let Packet::Subscribe(asked) = server.expect_type(PacketType::Subscribe).await else {
-            unreachable!("it was looked at")
-        };
-        server.send(suback(asked.id().get(), &[granted(qos)])).await;
+        let id = server.expect_subscribe().await;
+        server.send(suback(id, &[granted(qos)])).await;
     };
     let (subscription, ()) = tokio::join!(soon(client.subscribe(filter).qos(qos)), granting);
     subscription.expect("the subscription is granted")
