@@ -1,6 +1,6 @@
 //! Section 3.1: CONNECT, and what comes before its answer.
 
-use crate::support::{ALL, BEFORE_5, begin, enqueue, failure, lost, pass, serve, soon};
+use crate::support::{A_MOMENT, ALL, BEFORE_5, begin, enqueue, failure, lost, pass, serve, soon};
 use core::time::Duration;
 use mqtt_client::{
     CleanStart, ConnectError, Event, Outcome, PropertiesBuf, QoS, ReasonCode, ReconnectPolicy, TopicName,
@@ -8,9 +8,6 @@ use mqtt_client::{
 };
 use mqtt_codec::ConnAck;
 use mqtt_testkit::packets::{connack, connect, disconnect, puback, publish, refusal, suback, will};
-
-/// Long enough for a client that would speak up, short enough for a run of hundreds of cases.
-const A_MOMENT: Duration = Duration::from_millis(30);
 
 /// [MQTT-3.1.0-1] [MQTT-3.1.0-1/3.1.1]: CONNECT comes first, also when messages and requests wait. [MQTT-3.1.0-2]
 /// [MQTT-3.1.0-2/3.1.1]: it comes once. [5u-26] [311u-10]: nothing follows it before CONNACK.

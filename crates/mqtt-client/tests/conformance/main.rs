@@ -8,3 +8,5 @@ mod support;
 mod connect;
 mod identifiers;
 mod identity;
+mod keep_alive;
+mod sessions;

@@ -15,7 +15,7 @@ use mqtt_client::{
 };
 use mqtt_codec::{ConnAck, Delivery, Packet, PacketType, PropertiesBuilder};
 use mqtt_testkit::packets::{
-    IntoPacket, connack, connack_with_session, disconnect, puback, publish, suback, unsuback,
+    IntoPacket, connack, connack_with_session, disconnect, pubcomp, pubcomp_with, pubrel, suback, unsuback,
 };
 use mqtt_testkit::peer::{Peer, PeerListener};
 use tokio::net::TcpStream;
@@ -27,7 +27,10 @@ pub(crate) const ALL: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V
 /// The versions before 5.0.
 pub(crate) const BEFORE_5: [Version; 2] = [Version::V3_1, Version::V3_1_1];
 
-/// A packet identifier that no client has begun to use.
+/// Long enough for a client that would speak up, short enough for a run of hundreds of cases.
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(30);
+
+/// A packet identifier that no script uses otherwise.
 const FENCE: u16 = 0xFFFF;
 
 /// A server that follows a script on each connection that a client opens.
@@ -141,11 +144,13 @@ impl Server {
         self.expect_end().await;
     }
 
-    /// Expects that the client says nothing before it answers the QoS 1 message that this sends it. By then it has read
-    /// all that was sent to it.
+    /// Expects that the client says nothing before it answers what this sends it: a PUBREL that belongs to nothing. By
+    /// then it has read all that was sent to it.
     pub(crate) async fn expect_nothing(&mut self) {
-        self.send(publish("fence", "").qos1(FENCE)).await;
-        self.expect(puback(FENCE)).await;
+        self.send(pubrel(FENCE)).await;
+        let not_found = pubcomp_with(FENCE, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND);
+        let answer = if self.version().is_v5() { not_found } else { pubcomp(FENCE) };
+        self.expect(answer).await;
     }
 
     /// Expects a PUBLISH of QoS 1 or 2, and returns its packet identifier.
