@@ -5,8 +5,13 @@
 
 mod support;
 
+mod auth;
+mod connack;
 mod connect;
+mod disconnect;
 mod identifiers;
 mod identity;
 mod keep_alive;
+mod limits;
 mod sessions;
+mod transport;

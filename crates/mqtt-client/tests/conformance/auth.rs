@@ -1,0 +1,142 @@
+//! Section 4.12, and 3.15: enhanced authentication.
+
+use crate::support::{A_MOMENT, begin, breach, connack_with, enqueue, failure, pass, serve};
+use core::time::Duration;
+use mqtt_client::{ConnectBuilder, ConnectError, PropertiesBuf, ProtocolError, QoS, ReasonCode, Version};
+use mqtt_codec::{Packet, PacketType};
+use mqtt_testkit::packets::{auth, connack, connect, disconnect, refusal};
+
+const CONTINUE: ReasonCode = ReasonCode::CONTINUE_AUTHENTICATION;
+
+/// A client that names a method.
+fn with_method(options: ConnectBuilder) -> ConnectBuilder {
+    let method = PropertiesBuf::builder().authentication_method("m").authentication_data(b"first");
+    options.connect_properties(method.build().unwrap())
+}
+
+/// [5u-30]: what a method has to say first is in CONNECT.
+#[tokio::test]
+async fn connect_carries_the_first_data() {
+    let stage = serve(Version::V5).await;
+    let _client = with_method(stage.options()).start().unwrap();
+    let properties = PropertiesBuf::builder().authentication_method("m").authentication_data(b"first");
+    let mut expected = connect("actor");
+    expected.properties = properties.build().unwrap();
+    stage.accept().await.expect(expected).await;
+}
+
+/// [MQTT-3.1.2-30]: until CONNACK comes, nothing but AUTH and DISCONNECT follows a CONNECT with a method, whatever waits.
+#[tokio::test]
+async fn nothing_else_is_sent_before_connack() {
+    let stage = serve(Version::V5).await;
+    let options = with_method(stage.options().keep_alive(Duration::from_secs(2)));
+    let client = options.connect_timeout(Duration::from_secs(60)).start().unwrap();
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        _ = enqueue(&client, "a", "x", qos).await;
+    }
+    let asking = begin({
+        let client = client.clone();
+        async move { client.subscribe("a").await }
+    });
+    let mut server = stage.accept().await;
+    server.expect_connect().await;
+    for _ in 0..5 {
+        pass(Duration::from_secs(5)).await;
+        server.expect_silence(A_MOMENT).await;
+    }
+    asking.abort();
+}
+
+/// [MQTT-4.12.0-1] [MQTT-4.12.0-4]: the server may not know the method, or not be satisfied, at the first step or later.
+#[tokio::test]
+async fn authentication_can_fail_at_any_step() {
+    for steps in [0, 1] {
+        for reason in [ReasonCode::BAD_AUTHENTICATION_METHOD, ReasonCode::NOT_AUTHORIZED] {
+            let stage = serve(Version::V5).await;
+            let error = stage
+                .refuse(with_method(stage.options()), async |server| {
+                    server.expect_connect().await;
+                    for _ in 0..steps {
+                        server.send(auth(CONTINUE, "m", b"challenge")).await;
+                    }
+                    server.send(refusal(reason)).await;
+                    server.expect_end().await;
+                })
+                .await;
+            let ConnectError::Refused { reason: told, .. } = &error else { panic!("{error:?}") };
+            assert_eq!(*told, reason);
+            assert!(!error.is_retryable());
+        }
+    }
+}
+
+/// [MQTT-4.12.0-2] [MQTT-4.12.0-5]: the only step before CONNACK is 0x18, and all that the server says names the client's
+/// method.
+#[tokio::test]
+async fn the_server_is_held_to_the_method() {
+    let other = || connack_with(PropertiesBuf::builder().authentication_method("other"));
+    let wrong = ProtocolError::AuthenticationMethod;
+    for (packet, error) in [
+        (Packet::ConnAck(connack().into()), wrong(PacketType::ConnAck)),
+        (Packet::ConnAck(other().into()), wrong(PacketType::ConnAck)),
+        (auth(CONTINUE, "other", b""), wrong(PacketType::Auth)),
+        (auth(ReasonCode::SUCCESS, "m", b""), ProtocolError::Unexpected(PacketType::Auth)),
+    ] {
+        let stage = serve(Version::V5).await;
+        let told = stage
+            .refuse(with_method(stage.options()), async |server| {
+                server.expect_connect().await;
+                server.send(packet).await;
+                server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+            })
+            .await;
+        assert_eq!(breach(told), error);
+    }
+}
+
+/// [MQTT-4.12.0-6] [MQTT-3.2.0-1]: where CONNECT named no method the server neither asks nor names one. [MQTT-4.12.0-7]: and the
+/// client sends no AUTH.
+#[tokio::test]
+async fn without_a_method_there_is_no_authentication() {
+    let named = || connack_with(PropertiesBuf::builder().authentication_method("m"));
+    for (packet, error) in [
+        (auth(CONTINUE, "m", b""), ProtocolError::Unexpected(PacketType::Auth)),
+        (Packet::ConnAck(named().into()), ProtocolError::AuthenticationMethod(PacketType::ConnAck)),
+    ] {
+        let stage = serve(Version::V5).await;
+        let told = stage
+            .refuse(stage.options(), async |server| {
+                server.expect_connect().await;
+                server.send(packet).await;
+                server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+            })
+            .await;
+        assert_eq!(breach(told), error);
+    }
+}
+
+/// [MQTT-4.12.0-6] [MQTT-4.12.0-7]: nor later.
+#[tokio::test]
+async fn an_auth_that_nobody_asked_for_ends_the_connection() {
+    for reason in [CONTINUE, ReasonCode::SUCCESS, ReasonCode::RE_AUTHENTICATE] {
+        let stage = serve(Version::V5).await;
+        let (client, mut server) = stage.meet_as(stage.once(), connack()).await;
+        server.send_hex(&format!("F0 06 {:02X} 04 15 00 01 6D", reason.value())).await;
+        server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+        breach(failure(&client).await);
+    }
+}
+
+/// [MQTT-4.12.1-2]: a server that is no longer satisfied says so and closes; the client reports it, and does not come back
+/// with the same credentials.
+#[tokio::test]
+async fn a_server_can_withdraw_its_trust() {
+    let stage = serve(Version::V5).await;
+    let welcome = connack_with(PropertiesBuf::builder().authentication_method("m"));
+    let (client, mut server) = stage.meet_as(with_method(stage.options()), welcome).await;
+    server.send(disconnect(ReasonCode::NOT_AUTHORIZED)).await;
+    server.expect_end().await;
+    let cause = failure(&client).await;
+    assert!(matches!(cause, ConnectError::Disconnected { .. }), "{cause:?}");
+    assert_eq!(cause.reason(), Some(ReasonCode::NOT_AUTHORIZED));
+}
