@@ -123,6 +123,7 @@ async fn an_auth_that_nobody_asked_for_ends_the_connection() {
         let (client, mut server) = stage.meet_as(stage.once(), connack()).await;
         server.send_hex(&format!("F0 06 {:02X} 04 15 00 01 6D", reason.value())).await;
         server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+        drop(server);
         breach(failure(&client).await);
     }
 }

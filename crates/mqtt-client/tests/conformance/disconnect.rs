@@ -135,6 +135,7 @@ async fn packets_that_no_server_sends_end_the_connection() {
             let (client, mut server) = stage.meet_as(stage.once(), connack()).await;
             server.send_hex(bytes).await;
             server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+            drop(server);
             let error = breach(failure(&client).await);
             assert_eq!(error.reason_code(), ReasonCode::PROTOCOL_ERROR, "{version} {packet_type} {error}");
         }
@@ -171,6 +172,7 @@ async fn malformed_packets_end_the_connection() {
             let id = server.expect_message().await;
             server.send_hex(bytes).await;
             server.expect_farewell(reason).await;
+            drop(server);
             assert_eq!(breach(lost(&mut events).await).reason_code(), reason, "{version} {bytes}");
             let mut server = stage.welcome_back().await;
             server.expect(publish("a", "1").qos1(id).dup()).await;

@@ -31,6 +31,7 @@ async fn the_server_keeps_to_the_aliases_of_the_client() {
         let (client, mut server) = stage.meet_as(options, connack()).await;
         server.send(aliased("a", "x", alias)).await;
         server.expect_farewell(ReasonCode::TOPIC_ALIAS_INVALID).await;
+        drop(server);
         assert_eq!(breach(failure(&client).await), ProtocolError::TopicAliasInvalid(alias));
     }
     let (client, mut server) = stage.meet_as(stage.once().topic_alias_maximum(2), connack()).await;
@@ -76,6 +77,7 @@ async fn problem_information_that_nobody_asked_for_is_refused() {
             server.expect_nothing().await;
             server.send(packet).await;
             server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+            drop(server);
             assert_eq!(breach(failure(&client).await), ProtocolError::ProblemInformation(packet_type));
         }
     }
@@ -301,6 +303,7 @@ async fn the_packet_size_of_the_client_is_kept() {
         // Two of 101 bytes are enough to know.
         server.send_hex("30 63").await;
         server.expect_farewell(ReasonCode::PACKET_TOO_LARGE).await;
+        drop(server);
         assert_eq!(breach(failure(&client).await).reason_code(), ReasonCode::PACKET_TOO_LARGE);
     }
 }

@@ -247,6 +247,7 @@ async fn a_later_clean_start_is_held_to_it() {
     assert!(matches!(lost(&mut events).await, ConnectError::PeerClosed));
     let mut server = stage.welcome(connack_with_session()).await;
     server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+    drop(server);
     assert_eq!(breach(lost(&mut events).await), ProtocolError::SessionPresent);
 }
 

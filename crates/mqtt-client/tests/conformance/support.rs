@@ -120,13 +120,8 @@ impl Stage {
         options: ConnectBuilder,
         script: impl AsyncFnOnce(&mut Server),
     ) -> ConnectError {
-        let ending = async {
-            let mut server = self.accept().await;
-            script(&mut server).await;
-            server
-        };
-        // The connection stays open until the client has said what it thinks of it.
-        let (client, _server) = tokio::join!(soon(options), ending);
+        let ending = async { script(&mut self.accept().await).await };
+        let (client, ()) = tokio::join!(soon(options), ending);
         client.expect_err("the client does not connect")
     }
 }
