@@ -146,24 +146,6 @@ fn a_message_can_be_refused_with_a_reason() {
     pair.expect_hex("40 02 00 01");
 }
 
-/// Trap 23: an acknowledgement of one connection is never sent on another, nor taken for another message.
-#[test]
-fn a_token_dies_with_its_connection() {
-    let mut pair = Pair::connected(config(Version::V5));
-    pair.send(publish("a", "x").qos1(1));
-    let stale = pair.message_to_acknowledge("x");
-    pair.cut();
-    pair.ended();
-    pair.resume();
-    pair.send(publish("a", "x").qos1(1).dup());
-    let fresh = pair.message_to_acknowledge("x");
-    pair.acknowledge(stale);
-    pair.expect_silence();
-    pair.acknowledge(fresh);
-    pair.expect(puback(1));
-    pair.expect_silence();
-}
-
 /// `[MQTT-3.3.1-3]`: DUP is reported, and never copied into what is published.
 #[test]
 fn dup_is_not_copied() {
