@@ -146,15 +146,17 @@ fn a_message_can_be_refused_with_a_reason() {
     pair.expect_hex("40 02 00 01");
 }
 
-/// `[MQTT-3.3.1-3]`: DUP is reported, and never copied into what is published.
+/// `[MQTT-3.3.1-3]` `[MQTT-3.3.1-3/3.1.1]`: DUP is reported, and never copied into what is published.
 #[test]
 fn dup_is_not_copied() {
-    let mut pair = Pair::connected(config(Version::V5));
-    pair.send(publish("a", "x").qos1(1).dup());
-    let (received, token) = pair.message();
-    assert!(received.dup);
-    pair.acknowledge(token.unwrap());
-    pair.received();
-    pair.publish(received);
-    pair.expect(publish("a", "x").qos1(1));
+    for version in ALL {
+        let mut pair = Pair::connected(config(version));
+        pair.send(publish("a", "x").qos1(1).dup());
+        let (received, token) = pair.message();
+        assert!(received.dup);
+        pair.acknowledge(token.unwrap());
+        pair.received();
+        pair.publish(received);
+        pair.expect(publish("a", "x").qos1(1));
+    }
 }

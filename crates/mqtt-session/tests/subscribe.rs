@@ -248,6 +248,31 @@ fn a_lost_session_is_subscribed_again() {
     }
 }
 
+/// `[MQTT-3.10.4-1]` `[MQTT-3.10.4-1/3.1.1]`: what is unsubscribed is the filter that is the same in every
+/// character, and no other.
+#[test]
+fn filters_are_compared_as_they_are() {
+    const FILTERS: [&str; 6] = ["$share/g/a", "A", "a", "a/", "cafe\u{301}", "caf\u{e9}"];
+    for version in [Version::V3_1_1, Version::V5] {
+        for gone in FILTERS {
+            let mut pair = Pair::connected(config(version));
+            pair.subscribe(&FILTERS.map(|filter| (filter, QoS::AtMostOnce)));
+            pair.send(suback(1, &[GRANTED[0]; 6]));
+            pair.completed();
+            pair.unsubscribe(&[gone]);
+            while pair.received().is_some() {}
+            pair.send(unsuback(2, if version.is_v5() { &[ReasonCode::SUCCESS] } else { &[] }));
+            pair.completed();
+            pair.cut();
+            pair.ended();
+            pair.connect(connack());
+            let rest: Vec<_> = FILTERS.into_iter().filter(|filter| *filter != gone).collect();
+            pair.expect(subscribe(3, rest.into_iter().map(|filter| (filter, QoS::AtMostOnce))));
+            pair.expect_silence();
+        }
+    }
+}
+
 /// A resumed session has its subscriptions `[MQTT-3.1.2-5]`.
 #[test]
 fn a_resumed_session_is_not_subscribed_again() {
