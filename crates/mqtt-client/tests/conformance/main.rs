@@ -5,13 +5,16 @@
 
 mod support;
 
+mod aliases;
 mod auth;
 mod connack;
 mod connect;
 mod disconnect;
+mod flow;
 mod identifiers;
 mod identity;
 mod keep_alive;
 mod limits;
+mod publish;
 mod sessions;
 mod transport;
