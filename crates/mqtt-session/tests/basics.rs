@@ -67,8 +67,8 @@ fn fault_pubrel_is_sent_again_on_resume() {
     }
 }
 
-/// A request whose answer is lost with the connection is forgotten. `[MQTT-4.4.0-1]`: it is not resent, but asked
-/// again as a new packet, and its token lives on.
+/// A request whose answer is lost with the connection is forgotten. `[MQTT-4.4.0-1]`: it is not resent, but
+/// asked again as a new packet, and its token lives on.
 #[test]
 fn fault_subscribe_and_unsubscribe_without_an_answer_are_asked_again() {
     for version in ALL {
@@ -97,8 +97,8 @@ fn fault_subscribe_and_unsubscribe_without_an_answer_are_asked_again() {
     }
 }
 
-/// A refused subscription counts as granted with QoS 0. `[MQTT-3.8.4-7]` `[MQTT-3.8.3-2/3.1.1]`; in 3.1, which
-/// has no refusals, too `[31-5]`.
+/// A refused subscription counts as granted with QoS 0. `[MQTT-3.8.4-7]` `[MQTT-3.8.3-2/3.1.1]`; in 3.1,
+/// which has no refusals, too `[31-5]`.
 #[test]
 fn fault_suback_0x80_is_no_granted_qos() {
     for (version, hex) in [
@@ -113,8 +113,8 @@ fn fault_suback_0x80_is_no_granted_qos() {
     }
 }
 
-/// A duplicate is found, and then delivered. `[MQTT-4.3.3-10]` `[MQTT-4.3.3-2/3.1.1]`, trap 7: answered and not
-/// delivered again.
+/// A duplicate is found, and then delivered. `[MQTT-4.3.3-10]` `[MQTT-4.3.3-2/3.1.1]`, trap 7: answered and
+/// not delivered again.
 #[test]
 fn fault_duplicates_are_found_and_not_delivered() {
     for version in ALL {
@@ -250,8 +250,8 @@ fn fault_a_large_packet_that_arrives_slowly_does_not_time_out_the_ping() {
     pair.expect_no_event();
 }
 
-/// A large packet that leaves bit by bit blocks the pings: none is needed, bytes are leaving, and the transport is
-/// not dead.
+/// A large packet that leaves bit by bit blocks the pings: none is needed, bytes are leaving, and the
+/// transport is not dead.
 #[test]
 fn fault_a_large_packet_that_leaves_slowly_is_not_taken_for_silence() {
     let mut pair = Pair::connected(keeping(Version::V5, 10));

@@ -8,8 +8,8 @@ use mqtt_testkit::pair::{Pair, acked, config, message};
 
 const ALL: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
 
-/// `[MQTT-3.3.1-6]` `[MQTT-3.3.1-10/3.1.1]`: an empty payload with RETAIN, which clears what the server keeps,
-/// can be sent; one that comes is a message.
+/// `[MQTT-3.3.1-6]` `[MQTT-3.3.1-10/3.1.1]`: an empty payload with RETAIN, which clears what the server
+/// keeps, can be sent; one that comes is a message.
 #[test]
 fn an_empty_payload_is_a_payload() {
     for version in ALL {
@@ -23,9 +23,9 @@ fn an_empty_payload_is_a_payload() {
     }
 }
 
-/// `[MQTT-3.3.2-6]` `[MQTT-3.3.2-15]` `[MQTT-3.3.2-16]` `[MQTT-3.3.2-17]` `[MQTT-3.3.2-18]` `[MQTT-3.3.2-20]`:
-/// properties arrive unchanged, both ways, user properties in order, with repetitions and empty strings;
-/// correlation data is any bytes, or none.
+/// `[MQTT-3.3.2-6]` `[MQTT-3.3.2-15]` `[MQTT-3.3.2-16]` `[MQTT-3.3.2-17]` `[MQTT-3.3.2-18]`
+/// `[MQTT-3.3.2-20]`: properties arrive unchanged, both ways, user properties in order, with repetitions and
+/// empty strings; correlation data is any bytes, or none.
 #[test]
 fn properties_are_neither_changed_nor_sorted() {
     let all_bytes: Vec<u8> = (0..=255).collect();

@@ -175,8 +175,8 @@ fn releases_keep_their_order() {
     }
 }
 
-/// `[MQTT-4.8.0-2/3.1.1]`: the identifier of a QoS 2 message cannot be stored. What to store is known before the
-/// bytes that depend on it leave, so a driver can close instead: no PUBREC, and the server comes again.
+/// `[MQTT-4.8.0-2/3.1.1]`: the identifier of a QoS 2 message cannot be stored. What to store is known before
+/// the bytes that depend on it leave, so a driver can close instead: no PUBREC, and the server comes again.
 #[test]
 fn a_driver_whose_store_fails_can_close_first() {
     for version in ALL {

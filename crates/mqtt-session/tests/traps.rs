@@ -1,5 +1,5 @@
-//! Traps that users of other clients fell into, each with its number: the connection, and messages to the server.
-//! Other files say "trap 7" where a test shows a further side of one.
+//! Traps that users of other clients fell into, each with its number: the connection, and messages to the
+//! server. Other files say "trap 7" where a test shows a further side of one.
 
 use mqtt_codec::{ConnAck, Disconnect, Packet, PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_session::{CleanStart, Config, End, Event, Limits, OnSessionLost, Outcome, ProtocolError};
@@ -136,9 +136,9 @@ fn trap_05_identifiers_are_never_used_while_in_flight() {
     }
 }
 
-/// The connection breaks at the wrong moment, and a QoS 2 message arrives twice. Each packet of the exchange is
-/// the one that is lost here, twice in a row: one delivery at the server, one completion, and no PUBLISH after
-/// PUBREL `[MQTT-4.3.3-6]` `[MQTT-4.3.3-1/3.1.1]`. For what a client receives see `traps_receiving.rs`.
+/// The connection breaks at the wrong moment, and a QoS 2 message arrives twice. Each packet of the exchange
+/// is the one that is lost here, twice in a row: one delivery at the server, one completion, and no PUBLISH
+/// after PUBREL `[MQTT-4.3.3-6]` `[MQTT-4.3.3-1/3.1.1]`. For what a client receives see `traps_receiving.rs`.
 #[test]
 fn trap_07_qos_2_is_sent_exactly_once_wherever_the_connection_breaks() {
     for version in ALL {
@@ -233,9 +233,9 @@ fn trap_08_each_publish_learns_its_own_outcome() {
     assert_eq!(pair.completed(), (two, acked()));
 }
 
-/// Two clients with one identifier throw each other out for ever: the session says that it was taken over, so that
-/// its driver can stop. `[5u-19]` `[MQTT-3.14.4-1]` `[MQTT-3.1.4-3]`: nothing is answered, nothing more is
-/// sent.
+/// Two clients with one identifier throw each other out for ever: the session says that it was taken over, so
+/// that its driver can stop. `[5u-19]` `[MQTT-3.14.4-1]` `[MQTT-3.1.4-3]`: nothing is answered, nothing more
+/// is sent.
 #[test]
 fn trap_16_a_takeover_is_reported_and_not_answered() {
     let mut pair = Pair::connected(config(Version::V5));
@@ -251,8 +251,8 @@ fn trap_16_a_takeover_is_reported_and_not_answered() {
     pair.expect(publish("a", "x").qos2(1).dup());
 }
 
-/// A small default limit cuts the connection without a word: here the default is the protocol's own, and where
-/// the application has set one, the error names it.
+/// A small default limit cuts the connection without a word: here the default is the protocol's own, and
+/// where the application has set one, the error names it.
 #[test]
 fn trap_17_the_default_packet_limit_is_that_of_the_protocol() {
     for version in ALL {
@@ -406,8 +406,8 @@ fn trap_32_what_is_in_flight_is_sent_again_in_order() {
     }
 }
 
-/// What one server allowed is taken for the configuration of the next. `[5u-15]` `[5u-20]` `[MQTT-3.2.2-9]`: what
-/// CONNACK says holds, and its absence means the default.
+/// What one server allowed is taken for the configuration of the next. `[5u-15]` `[5u-20]` `[MQTT-3.2.2-9]`:
+/// what CONNACK says holds, and its absence means the default.
 #[test]
 fn trap_34_limits_of_the_server_end_with_the_connection() {
     let mut pair = Pair::new(Config { keep_alive: 60, ..config(Version::V5) });

@@ -1,4 +1,5 @@
-//! Traps that users of other clients fell into, each with its number: messages from the server, and its answers.
+//! Traps that users of other clients fell into, each with its number: messages from the server, and its
+//! answers.
 
 use mqtt_codec::{ConnAck, Packet, PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_session::{AckToken, Config, End, Event, ProtocolError};
@@ -47,9 +48,9 @@ fn trap_06_an_unknown_pubrel_is_answered() {
     }
 }
 
-/// The connection breaks at the wrong moment, and the application sees a QoS 2 message twice. Each packet of the
-/// exchange is the one that is lost here, and the application accepts the message at once, while there is no
-/// connection, or after the repetition: one delivery. `[MQTT-4.3.3-10]` `[MQTT-4.3.3-2/3.1.1]`
+/// The connection breaks at the wrong moment, and the application sees a QoS 2 message twice. Each packet of
+/// the exchange is the one that is lost here, and the application accepts the message at once, while there is
+/// no connection, or after the repetition: one delivery. `[MQTT-4.3.3-10]` `[MQTT-4.3.3-2/3.1.1]`
 #[test]
 fn trap_07_qos_2_is_delivered_exactly_once_wherever_the_connection_breaks() {
     for version in ALL {
@@ -195,8 +196,8 @@ fn trap_22_pubrecs_given_out_of_order_leave_in_order() {
     }
 }
 
-/// An acknowledgement of the last connection is sent on this one, for a message that nobody has processed: it is
-/// never sent on another, nor taken for another message.
+/// An acknowledgement of the last connection is sent on this one, for a message that nobody has processed: it
+/// is never sent on another, nor taken for another message.
 #[test]
 fn trap_23_no_puback_crosses_connections() {
     let mut pair = Pair::connected(config(Version::V5));
@@ -215,8 +216,8 @@ fn trap_23_no_puback_crosses_connections() {
 }
 
 /// An alias of the last connection on the next one is a protocol error, and that one ends too.
-/// `[MQTT-3.2.2-18]` `[MQTT-3.3.2-7]`: none without leave, also after a connection that gave it; and what is sent
-/// again carries its topic in full.
+/// `[MQTT-3.2.2-18]` `[MQTT-3.3.2-7]`: none without leave, also after a connection that gave it; and what is
+/// sent again carries its topic in full.
 #[test]
 fn trap_24_outgoing_aliases_end_with_their_connection() {
     let mut pair = Pair::new(config(Version::V5));

@@ -41,8 +41,8 @@ impl Known {
     }
 }
 
-/// [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-7]: the client uses no alias above the server's maximum, none
-/// without leave, and none before this connection has learnt it, whatever was sent again.
+/// [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-7]: the client uses no alias above the server's
+/// maximum, none without leave, and none before this connection has learnt it, whatever was sent again.
 #[tokio::test]
 async fn aliases_of_the_client_keep_to_the_server_and_the_connection() {
     const TOPICS: [&str; 7] =
@@ -72,8 +72,8 @@ async fn aliases_of_the_client_keep_to_the_server_and_the_connection() {
     }
 }
 
-/// [MQTT-3.3.2-10] [5u-21]: the client takes every alias up to its maximum, resolves it, and lets it be given to another
-/// topic.
+/// [MQTT-3.3.2-10] [5u-21]: the client takes every alias up to its maximum, resolves it, and lets it be given to
+/// another topic.
 #[tokio::test]
 async fn aliases_of_the_server_are_resolved() {
     let stage = serve(Version::V5).await;
@@ -94,8 +94,8 @@ async fn aliases_of_the_server_are_resolved() {
     }
 }
 
-/// [MQTT-3.3.2-11] [MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.3.2-8] [5u-21]: an alias of 0, one above the maximum, and one that stands
-/// for nothing end the connection, each with its code.
+/// [MQTT-3.3.2-11] [MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.3.2-8] [5u-21]: an alias of 0, one above the maximum, and
+/// one that stands for nothing end the connection, each with its code.
 #[tokio::test]
 async fn a_wrong_alias_ends_the_connection() {
     for (own_maximum, topic, alias, code) in [
@@ -128,7 +128,8 @@ async fn a_wrong_alias_ends_the_connection() {
     assert!(matches!(breach(failure(&client).await), ProtocolError::Decode(_)));
 }
 
-/// [MQTT-3.3.2-7]: what the server taught on one connection means nothing on the next, also in a session that goes on.
+/// [MQTT-3.3.2-7]: what the server taught on one connection means nothing on the next, also in a session that goes
+/// on.
 #[tokio::test]
 async fn aliases_of_the_server_end_with_the_connection() {
     let stage = serve(Version::V5).await;

@@ -18,8 +18,8 @@ async fn enqueue_all(client: &Client, payloads: &[&'static str], qos: QoS) {
     }
 }
 
-/// [MQTT-3.3.4-7] [MQTT-4.9.0-1] [MQTT-4.9.0-2]: as many messages are under way as the server takes. PUBACK, PUBCOMP and a
-/// PUBREC that refuses let the next one go, a PUBREC that takes the message over does not; strays let none go.
+/// [MQTT-3.3.4-7] [MQTT-4.9.0-1] [MQTT-4.9.0-2]: as many messages are under way as the server takes. PUBACK, PUBCOMP
+/// and a PUBREC that refuses let the next one go, a PUBREC that takes the message over does not; strays let none go.
 #[tokio::test]
 async fn the_servers_receive_maximum_is_kept() {
     let stage = serve(Version::V5).await;
@@ -50,8 +50,8 @@ async fn the_servers_receive_maximum_is_kept() {
     server.expect_message().await;
 }
 
-/// [MQTT-4.9.0-1] [MQTT-3.3.4-7] [5u-15]: the window begins anew with each connection, and what is sent again is in it. Without
-/// the property it has 65,535 places.
+/// [MQTT-4.9.0-1] [MQTT-3.3.4-7] [5u-15]: the window begins anew with each connection, and what is sent again is in
+/// it. Without the property it has 65,535 places.
 #[tokio::test]
 async fn the_window_begins_anew_with_each_connection() {
     let stage = serve(Version::V5).await;
@@ -98,8 +98,8 @@ async fn receive_maximum_0_is_refused() {
     assert!(matches!(breach(cause), ProtocolError::Decode(_)));
 }
 
-/// [MQTT-3.3.4-8] [MQTT-4.9.0-3]: a full window holds back PUBLISH alone. QoS 0 goes through it, as do requests, answers,
-/// pings and the goodbye.
+/// [MQTT-3.3.4-8] [MQTT-4.9.0-3]: a full window holds back PUBLISH alone. QoS 0 goes through it, as do requests,
+/// answers, pings and the goodbye.
 #[tokio::test]
 async fn a_full_window_holds_back_messages_alone() {
     let stage = serve(Version::V5).await;
@@ -211,7 +211,8 @@ async fn the_window_can_be_narrowed() {
     }
 }
 
-/// [MQTT-3.3.4-8]: SUBSCRIBE goes through a full window on the next connection too, where what is sent again fills it.
+/// [MQTT-3.3.4-8]: SUBSCRIBE goes through a full window on the next connection too, where what is sent again fills
+/// it.
 #[tokio::test]
 async fn a_window_filled_by_what_is_sent_again_holds_back_messages_alone() {
     let stage = serve(Version::V5).await;

@@ -7,6 +7,7 @@ mod support;
 
 mod aliases;
 mod auth;
+mod breaches;
 mod connack;
 mod connect;
 mod disconnect;

@@ -40,7 +40,8 @@ async fn what_is_sent_again_differs_in_dup_only() {
     }
 }
 
-/// [MQTT-3.3.1-3] [MQTT-3.3.1-3/3.1.1]: DUP is told to the application, and not copied when it publishes the same again.
+/// [MQTT-3.3.1-3] [MQTT-3.3.1-3/3.1.1]: DUP is told to the application, and not copied when it publishes the same
+/// again.
 #[tokio::test]
 async fn dup_is_not_passed_on() {
     for version in ALL {
@@ -59,8 +60,8 @@ async fn dup_is_not_passed_on() {
     }
 }
 
-/// [MQTT-3.3.1-6] [MQTT-3.3.1-10/3.1.1]: an empty payload with RETAIN, which clears what the server keeps, is sent; one that
-/// comes is a message.
+/// [MQTT-3.3.1-6] [MQTT-3.3.1-10/3.1.1]: an empty payload with RETAIN, which clears what the server keeps, is sent;
+/// one that comes is a message.
 #[tokio::test]
 async fn an_empty_retained_message_is_a_message() {
     for version in ALL {
@@ -75,8 +76,8 @@ async fn an_empty_retained_message_is_a_message() {
     }
 }
 
-/// [MQTT-3.3.1-6/3.1.1] [MQTT-3.3.1-8/3.1.1] [MQTT-3.3.1-9/3.1.1] [MQTT-3.3.1-12] [MQTT-3.3.1-13]: the RETAIN flag reaches
-/// the application as it came, before SUBACK and after.
+/// [MQTT-3.3.1-6/3.1.1] [MQTT-3.3.1-8/3.1.1] [MQTT-3.3.1-9/3.1.1] [MQTT-3.3.1-12] [MQTT-3.3.1-13]: the RETAIN flag
+/// reaches the application as it came, before SUBACK and after.
 #[tokio::test]
 async fn the_retain_flag_reaches_the_application() {
     for version in ALL {
@@ -167,8 +168,8 @@ async fn a_message_that_nobody_asked_for_is_acknowledged() {
     }
 }
 
-/// [MQTT-3.3.4-1] [MQTT-3.3.4-1/3.1.1] [MQTT-3.8.4-8] [MQTT-3.8.4-6/3.1.1]: a message is answered by its own QoS, whatever was
-/// asked for or granted: nothing, PUBACK or PUBREC.
+/// [MQTT-3.3.4-1] [MQTT-3.3.4-1/3.1.1] [MQTT-3.8.4-8] [MQTT-3.8.4-6/3.1.1]: a message is answered by its own QoS,
+/// whatever was asked for or granted: nothing, PUBACK or PUBREC.
 #[tokio::test]
 async fn a_message_is_answered_by_its_qos() {
     for version in ALL {
@@ -219,9 +220,9 @@ async fn overlapping(client: &mqtt_client::Client, server: &mut Server) -> ([Sub
     (subscriptions.try_into().unwrap(), identifiers)
 }
 
-/// [MQTT-3.3.5-1/3.1.1] [MQTT-3.3.4-2]: where subscriptions overlap, one copy may come or one for each; each is a message
-/// of its own, with its own acknowledgement. A server before 5.0 does not say which subscription a copy is for, so
-/// each stream has each.
+/// [MQTT-3.3.5-1/3.1.1] [MQTT-3.3.4-2]: where subscriptions overlap, one copy may come or one for each; each is a
+/// message of its own, with its own acknowledgement. A server before 5.0 does not say which subscription a copy is
+/// for, so each stream has each.
 #[tokio::test]
 async fn copies_for_overlapping_subscriptions_are_messages_of_their_own() {
     for version in BEFORE_5 {
@@ -246,8 +247,8 @@ async fn copies_for_overlapping_subscriptions_are_messages_of_their_own() {
     }
 }
 
-/// [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5]: the subscription identifiers in a message say whom it is for:
-/// one copy for all of them, in any order, or a copy for each. They reach the application.
+/// [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5]: the subscription identifiers in a message say whom it
+/// is for: one copy for all of them, in any order, or a copy for each. They reach the application.
 #[tokio::test]
 async fn subscription_identifiers_say_whom_a_message_is_for() {
     let stage = serve(Version::V5).await;
@@ -296,8 +297,8 @@ async fn subscription_identifier_0_ends_the_connection() {
     assert!(matches!(breach(failure(&client).await), ProtocolError::Decode(_)));
 }
 
-/// [MQTT-3.3.5-2/3.1.1]: a server that closes in answer to a PUBLISH leaves it unacknowledged: before 5.0 the client cannot
-/// tell why, and says that it does not know; a session that goes on tries again.
+/// [MQTT-3.3.5-2/3.1.1]: a server that closes in answer to a PUBLISH leaves it unacknowledged: before 5.0 the client
+/// cannot tell why, and says that it does not know; a session that goes on tries again.
 #[tokio::test]
 async fn a_close_in_answer_to_a_message_is_no_acknowledgement() {
     for version in BEFORE_5 {
@@ -322,8 +323,8 @@ async fn a_close_in_answer_to_a_message_is_no_acknowledgement() {
     }
 }
 
-/// [MQTT-4.6.0-5] [MQTT-4.6.0-6/3.1.1]: the application sees messages in the order in which they came, whatever their QoS, also
-/// where one stream has several filters.
+/// [MQTT-4.6.0-5] [MQTT-4.6.0-6/3.1.1]: the application sees messages in the order in which they came, whatever their
+/// QoS, also where one stream has several filters.
 #[tokio::test]
 async fn messages_reach_the_application_in_order() {
     for version in ALL {
@@ -383,8 +384,9 @@ async fn a_payload_that_is_called_text_is_text() {
     server.expect_silence(A_MOMENT).await;
 }
 
-/// [MQTT-3.3.2-6] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]: the properties of a message reach
-/// the application as they are, and the server as they were given: in order, with repetitions and empty strings.
+/// [MQTT-3.3.2-6] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]: the properties of
+/// a message reach the application as they are, and the server as they were given: in order, with repetitions and
+/// empty strings.
 #[tokio::test]
 async fn properties_are_neither_changed_nor_sorted() {
     let all_bytes: Vec<u8> = (0..=255).collect();

@@ -4,8 +4,8 @@ use crate::support::{A_MOMENT, ALL, next, serve, soon, subscribe};
 use mqtt_client::{QoS, ReasonCode, Version};
 use mqtt_testkit::packets::{connack, puback, pubcomp, pubcomp_with, publish, pubrec, pubrel, pubrel_with};
 
-/// [MQTT-4.3.2-4] [MQTT-4.3.3-8] [MQTT-4.3.2-2/3.1.1] [MQTT-4.3.3-2/3.1.1]: a message is acknowledged when the application has taken it, not
-/// before. One that was never taken comes again, and is delivered then.
+/// [MQTT-4.3.2-4] [MQTT-4.3.3-8] [MQTT-4.3.2-2/3.1.1] [MQTT-4.3.3-2/3.1.1]: a message is acknowledged when the
+/// application has taken it, not before. One that was never taken comes again, and is delivered then.
 #[tokio::test]
 async fn what_is_not_taken_is_not_acknowledged() {
     for version in ALL {
@@ -56,9 +56,9 @@ async fn after_puback_an_identifier_is_new() {
     }
 }
 
-/// [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12] [MQTT-4.3.3-2/3.1.1] [31-13] [31-18]: until PUBREL, what comes under the identifier
-/// is the same message, with DUP or without, on this connection or the next: each has its PUBREC, none is delivered. After
-/// PUBCOMP the identifier is new.
+/// [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12] [MQTT-4.3.3-2/3.1.1] [31-13] [31-18]: until PUBREL,
+/// what comes under the identifier is the same message, with DUP or without, on this connection or the next: each has
+/// its PUBREC, none is delivered. After PUBCOMP the identifier is new.
 #[tokio::test]
 async fn a_qos_2_message_is_delivered_once() {
     for version in ALL {
@@ -100,8 +100,8 @@ async fn a_qos_2_message_is_delivered_once() {
     }
 }
 
-/// [MQTT-4.3.3-11] [MQTT-4.3.3-2/3.1.1] [31-18] [31-9] [5u-31]: every PUBREL is answered by PUBCOMP, also one for nothing, one with a reason, and
-/// in 3.1 one with DUP.
+/// [MQTT-4.3.3-11] [MQTT-4.3.3-2/3.1.1] [31-18] [31-9] [5u-31]: every PUBREL is answered by PUBCOMP, also one for
+/// nothing, one with a reason, and in 3.1 one with DUP.
 #[tokio::test]
 async fn every_pubrel_is_answered() {
     for version in ALL {
@@ -138,8 +138,8 @@ async fn an_expired_message_is_finished() {
     server.expect(pubcomp(1)).await;
 }
 
-/// [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-2/3.1.1] [MQTT-4.6.0-3/3.1.1]: three streams take their messages in the order 3, 1, 2; the
-/// acknowledgements leave in the order of the messages. The two kinds do not wait for each other.
+/// [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-2/3.1.1] [MQTT-4.6.0-3/3.1.1]: three streams take their messages in the
+/// order 3, 1, 2; the acknowledgements leave in the order of the messages. The two kinds do not wait for each other.
 #[tokio::test]
 async fn acknowledgements_leave_in_the_order_of_the_messages() {
     for version in ALL {

@@ -1,10 +1,8 @@
-//! Section 4.4: what is sent again, and when; section 4.6: in which order. Section 4.8 of 3.1.1: what ends a connection.
+//! Section 4.4: what is sent again, and when; section 4.6: in which order.
 
-use crate::support::{
-    ALL, BEFORE_5, Server, Stage, breach, enqueue, lost, next, pass, serve, soon, subscribe,
-};
+use crate::support::{ALL, Server, Stage, enqueue, next, pass, resumed, serve, soon};
 use core::time::Duration;
-use mqtt_client::{Outcome, ProtocolError, QoS, Version};
+use mqtt_client::{Outcome, QoS};
 use mqtt_testkit::packets::{IntoPacket, connack, puback, pubcomp, publish, pubrec, pubrel};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -14,9 +12,9 @@ async fn come_back(stage: &Stage, server: Server) -> Server {
     stage.welcome_back().await
 }
 
-/// [MQTT-4.4.0-1] [MQTT-4.4.0-1/3.1.1] [311u-12] [31-12] [MQTT-3.3.1-1] [MQTT-3.3.1-1/3.1.1]: on a connection that lives nothing is sent again, however
-/// long the answer takes; when the session is resumed each unacknowledged PUBLISH and PUBREL is sent again once, under its
-/// identifier. Answers are never sent again.
+/// [MQTT-4.4.0-1] [MQTT-4.4.0-1/3.1.1] [311u-12] [31-12] [MQTT-3.3.1-1] [MQTT-3.3.1-1/3.1.1]: on a connection that
+/// lives nothing is sent again, however long the answer takes; when the session is resumed each unacknowledged
+/// PUBLISH and PUBREL is sent again once, under its identifier. Answers are never sent again.
 #[tokio::test]
 async fn things_are_sent_again_when_the_session_is_resumed_and_at_no_other_time() {
     for version in ALL {
@@ -72,8 +70,8 @@ async fn things_are_sent_again_when_the_session_is_resumed_and_at_no_other_time(
     }
 }
 
-/// [MQTT-4.6.0-1] [MQTT-4.6.0-1/3.1.1]: messages are sent again in the order of their first sending, which is not that of their
-/// identifiers, QoS 1 and 2 mixed; what is new comes after them.
+/// [MQTT-4.6.0-1] [MQTT-4.6.0-1/3.1.1]: messages are sent again in the order of their first sending, which is not
+/// that of their identifiers, QoS 1 and 2 mixed; what is new comes after them.
 #[tokio::test]
 async fn messages_are_sent_again_in_their_order() {
     for version in ALL {
@@ -106,12 +104,7 @@ async fn messages_are_sent_again_in_their_order() {
             server = stage.accept().await;
             server.expect_connect().await;
             _ = enqueue(&client, "a", "new", QoS::AtMostOnce).await;
-            server
-                .send(match version {
-                    Version::V3_1 => connack(),
-                    _ => mqtt_testkit::packets::connack_with_session(),
-                })
-                .await;
+            server.send(resumed(version)).await;
             for (id, number) in &under_way {
                 let again = publish("a", number.to_string());
                 let again = if number % 2 == 0 { again.qos1(*id) } else { again.qos2(*id) };
@@ -138,45 +131,5 @@ async fn pubrels_leave_in_the_order_of_the_pubrecs() {
             server = come_back(&stage, server).await;
         }
         server.expect_hex("62 02 00 03 62 02 00 01 62 02 00 02").await;
-    }
-}
-
-/// [MQTT-4.8.0-1/3.1.1] [31-24] [311u-2]: what breaks the protocol ends the connection it came on, without a DISCONNECT, which would cancel
-/// the will; the next connection goes on with the session.
-#[tokio::test]
-async fn a_breach_ends_its_connection_and_nothing_else() {
-    for version in BEFORE_5 {
-        for hex in [
-            "00 00",                // no such packet
-            "F0 00",                // nor this one
-            "36 05 00 01 61 00 01", // QoS 3
-            "30 03 00 01 23",       // a topic with a wildcard
-            "30 03 00 01 00",       // and with U+0000
-            "30 04 00 02 C3 28",    // and not in UTF-8
-            "40 02 00 00",          // identifier 0
-            "40 03 00 01 00",       // a byte too many
-            "30 FF FF FF FF 7F",    // a length of five bytes
-            "20 02 00 00",          // a second CONNACK
-            "C0 00",                // packets of clients
-            "82 06 00 01 00 01 61 00",
-            "E0 00",
-        ] {
-            let stage = serve(version).await;
-            let (client, mut server) = stage.meet_as(stage.resuming(), connack()).await;
-            let mut events = client.events();
-            subscribe(&client, &mut server, "a", QoS::AtMostOnce).await.detach();
-            _ = enqueue(&client, "a", "in flight", QoS::AtLeastOnce).await;
-            let mine = server.expect_message().await;
-            server.send_hex(hex).await;
-            server.expect_end().await;
-            drop(server);
-            let error = breach(lost(&mut events).await);
-            assert!(matches!(error, ProtocolError::Decode(_) | ProtocolError::Unexpected(_)), "{error:?}");
-            let mut server = stage.welcome_back().await;
-            if version == Version::V3_1 {
-                server.expect_subscribe().await;
-            }
-            server.expect(publish("a", "in flight").qos1(mine).dup()).await;
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Section 4.3, the sender: QoS 0, 1 and 2 from the client to the server.
 
-use crate::support::{A_MOMENT, ALL, connack_with, enqueue, pass, serve, soon, unsubscribed};
+use crate::support::{A_MOMENT, ALL, connack_with, enqueue, pass, resumed, serve, soon, unsubscribed};
 use core::time::Duration;
 use mqtt_client::{Outcome, PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_codec::{Ack, Packet};
@@ -16,7 +16,8 @@ fn reason(outcome: Outcome) -> ReasonCode {
     }
 }
 
-/// [MQTT-4.3.1-1] [MQTT-4.3.1-1/3.1.1]: at QoS 0 one PUBLISH with DUP 0, which nobody answers and which is never sent again.
+/// [MQTT-4.3.1-1] [MQTT-4.3.1-1/3.1.1]: at QoS 0 one PUBLISH with DUP 0, which nobody answers and which is never sent
+/// again.
 #[tokio::test]
 async fn qos_0_is_sent_once() {
     for version in ALL {
@@ -31,8 +32,8 @@ async fn qos_0_is_sent_once() {
     }
 }
 
-/// [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.2-1/3.1.1] [MQTT-4.3.3-1/3.1.1]: the first sending has an unused
-/// identifier and DUP 0, also for a message that waited while there was no connection.
+/// [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.2-1/3.1.1] [MQTT-4.3.3-1/3.1.1]: the first
+/// sending has an unused identifier and DUP 0, also for a message that waited while there was no connection.
 #[tokio::test]
 async fn the_first_sending_is_no_repetition() {
     for version in ALL {
@@ -51,13 +52,7 @@ async fn the_first_sending_is_no_repetition() {
             // There is no connection yet.
             _ = enqueue(&client, "a", "2", qos).await;
             server.expect_silence(A_MOMENT).await;
-            server
-                .send(if version == Version::V3_1 {
-                    connack()
-                } else {
-                    mqtt_testkit::packets::connack_with_session()
-                })
-                .await;
+            server.send(resumed(version)).await;
             server
                 .expect(if qos == QoS::AtLeastOnce {
                     publish("a", "1").qos1(1).dup()
@@ -70,7 +65,8 @@ async fn the_first_sending_is_no_repetition() {
     }
 }
 
-/// [MQTT-4.3.2-3] [MQTT-4.3.2-1/3.1.1]: a QoS 1 message is unacknowledged until its own PUBACK comes; nothing else completes it.
+/// [MQTT-4.3.2-3] [MQTT-4.3.2-1/3.1.1]: a QoS 1 message is unacknowledged until its own PUBACK comes; nothing else
+/// completes it.
 #[tokio::test]
 async fn only_its_puback_ends_a_qos_1_message() {
     for version in ALL {
@@ -87,7 +83,7 @@ async fn only_its_puback_ends_a_qos_1_message() {
             server.send(stray).await;
         }
         server.expect_nothing().await;
-        assert!(futures_now(&mut delivery).await.is_none(), "{version}");
+        assert!(now(&mut delivery).await.is_none(), "{version}");
         drop(server);
         let mut server = stage.welcome_back().await;
         server.expect(publish("a", "x").qos1(mine).dup()).await;
@@ -99,12 +95,12 @@ async fn only_its_puback_ends_a_qos_1_message() {
 }
 
 /// What a future has come to, if it has come to anything.
-async fn futures_now<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+async fn now<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
     tokio::time::timeout(Duration::ZERO, future).await.ok()
 }
 
-/// [MQTT-4.3.3-1] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-1/3.1.1]: the four steps of QoS 2. Only PUBREC takes the message
-/// from PUBLISH to PUBREL, only PUBCOMP ends it, and until then the identifier is taken.
+/// [MQTT-4.3.3-1] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-1/3.1.1]: the four steps of QoS 2. Only
+/// PUBREC takes the message from PUBLISH to PUBREL, only PUBCOMP ends it, and until then the identifier is taken.
 #[tokio::test]
 async fn a_qos_2_message_goes_its_way() {
     for version in ALL {
@@ -126,7 +122,7 @@ async fn a_qos_2_message_goes_its_way() {
         }
         server.send(puback(mine)).await;
         server.expect_nothing().await;
-        assert!(futures_now(&mut delivery).await.is_none(), "{version}");
+        assert!(now(&mut delivery).await.is_none(), "{version}");
         _ = enqueue(&client, "a", "y", QoS::ExactlyOnce).await;
         assert_ne!(server.expect_message().await, mine);
         server.send(pubcomp(mine)).await;
@@ -134,8 +130,8 @@ async fn a_qos_2_message_goes_its_way() {
     }
 }
 
-/// [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.3.3-1/3.1.1]: after PUBREL the PUBLISH is sent no more. On a session that goes on PUBREL is sent
-/// again until PUBCOMP comes, before what was published later.
+/// [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.3.3-1/3.1.1]: after PUBREL the PUBLISH is sent no more. On a session that
+/// goes on PUBREL is sent again until PUBCOMP comes, before what was published later.
 #[tokio::test]
 async fn after_pubrel_only_pubrel_is_sent_again() {
     for version in ALL {
@@ -150,13 +146,7 @@ async fn after_pubrel_only_pubrel_is_sent_again() {
             server = stage.accept().await;
             server.expect_connect().await;
             _ = enqueue(&client, "a", "later", QoS::AtMostOnce).await;
-            server
-                .send(if version == Version::V3_1 {
-                    connack()
-                } else {
-                    mqtt_testkit::packets::connack_with_session()
-                })
-                .await;
+            server.send(resumed(version)).await;
             server.expect_hex(&format!("62 02 {mine:04X}")).await;
             server.expect(publish("a", "later")).await;
             server.expect_nothing().await;
@@ -169,8 +159,8 @@ async fn after_pubrel_only_pubrel_is_sent_again() {
     }
 }
 
-/// [MQTT-4.3.3-4] [MQTT-4.4.0-2]: a PUBREC below 0x80 goes on, one of 0x80 or more ends the exchange without PUBREL; so does a PUBACK that
-/// refuses. Neither message is sent again, and the application has the code.
+/// [MQTT-4.3.3-4] [MQTT-4.4.0-2]: a PUBREC below 0x80 goes on, one of 0x80 or more ends the exchange without PUBREL;
+/// so does a PUBACK that refuses. Neither message is sent again, and the application has the code.
 #[tokio::test]
 async fn a_refusal_ends_the_exchange() {
     for code in [
@@ -239,8 +229,8 @@ async fn an_acknowledgement_before_5_says_nothing_more() {
     }
 }
 
-/// [MQTT-4.3.3-7]: the message expiry interval ends nothing that has begun: sent, interrupted and resumed after it has passed,
-/// the message is sent again. One that was never sent is not sent any more.
+/// [MQTT-4.3.3-7]: the message expiry interval ends nothing that has begun: sent, interrupted and resumed after it
+/// has passed, the message is sent again. One that was never sent is not sent any more.
 #[tokio::test]
 async fn expiry_ends_no_exchange_that_has_begun() {
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {

@@ -34,9 +34,10 @@ fn codes(results: &[(mqtt_client::TopicFilter, ReasonCode)]) -> Vec<ReasonCode> 
     results.iter().map(|(_, code)| *code).collect()
 }
 
-/// [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-7] [MQTT-3.9.3-1] [MQTT-3.8.4-1/3.1.1] [MQTT-3.8.4-2/3.1.1]
-/// [MQTT-3.8.4-4/3.1.1] [MQTT-3.8.4-6/3.1.1] [MQTT-3.9.3-1/3.1.1] [MQTT-3.8.3-2/3.1.1] [31-5]: one SUBACK answers all filters of a
-/// SUBSCRIBE, each with its own code, in their order: a granted QoS, which may be lower than asked for, or a refusal.
+/// [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-7] [MQTT-3.9.3-1] [MQTT-3.8.4-1/3.1.1]
+/// [MQTT-3.8.4-2/3.1.1] [MQTT-3.8.4-4/3.1.1] [MQTT-3.8.4-6/3.1.1] [MQTT-3.9.3-1/3.1.1] [MQTT-3.8.3-2/3.1.1] [31-5]:
+/// one SUBACK answers all filters of a SUBSCRIBE, each with its own code, in their order: a granted QoS, which may be
+/// lower than asked for, or a refusal.
 #[tokio::test]
 async fn each_filter_has_its_answer() {
     for version in ALL {
@@ -85,8 +86,8 @@ async fn every_refusal_is_told() {
     }
 }
 
-/// [MQTT-3.8.4-1] [MQTT-3.8.4-1/3.1.1]: without an answer the call waits, as long as its caller wants, and its identifier
-/// stays taken. It ends with the client.
+/// [MQTT-3.8.4-1] [MQTT-3.8.4-1/3.1.1]: without an answer the call waits, as long as its caller wants, and its
+/// identifier stays taken. It ends with the client.
 #[tokio::test]
 async fn a_request_without_an_answer_ends_with_the_client() {
     for version in ALL {
@@ -111,8 +112,8 @@ async fn a_request_without_an_answer_ends_with_the_client() {
     }
 }
 
-/// [MQTT-3.8.4-1] [MQTT-3.8.4-1/3.1.1] [MQTT-4.4.0-1]: a client that comes back asks again, and the call goes on: a new SUBSCRIBE,
-/// since none is ever resent.
+/// [MQTT-3.8.4-1] [MQTT-3.8.4-1/3.1.1] [MQTT-4.4.0-1]: a client that comes back asks again, and the call goes on: a
+/// new SUBSCRIBE, since none is ever resent.
 #[tokio::test]
 async fn a_request_without_an_answer_is_asked_again_on_the_next_connection() {
     for version in ALL {
@@ -137,8 +138,8 @@ async fn a_request_without_an_answer_is_asked_again_on_the_next_connection() {
     }
 }
 
-/// [MQTT-3.8.4-3]: a filter that is subscribed again replaces the subscription, with its options: that is what the client
-/// asks for when the server has lost the session.
+/// [MQTT-3.8.4-3]: a filter that is subscribed again replaces the subscription, with its options: that is what the
+/// client asks for when the server has lost the session.
 #[tokio::test]
 async fn the_newest_options_count() {
     let stage = serve(Version::V5).await;
@@ -175,8 +176,8 @@ async fn the_newest_options_count() {
     server.expect_nothing().await;
 }
 
-/// [MQTT-3.8.4-6] [MQTT-3.8.4-5/3.1.1] [MQTT-4.8.0-1/3.1.1]: a SUBACK with too few codes or too many ends the connection, and grants
-/// nothing.
+/// [MQTT-3.8.4-6] [MQTT-3.8.4-5/3.1.1] [MQTT-4.8.0-1/3.1.1]: a SUBACK with too few codes or too many ends the
+/// connection, and grants nothing.
 #[tokio::test]
 async fn a_wrong_number_of_codes_ends_the_connection() {
     for version in ALL {

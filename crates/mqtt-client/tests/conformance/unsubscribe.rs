@@ -27,8 +27,9 @@ async fn leave_two(
     tokio::join!(soon(client.unsubscribe(["a", "b"])), script).0
 }
 
-/// [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1] [MQTT-3.10.4-4/3.1.1] [MQTT-3.10.4-5/3.1.1] [MQTT-3.10.4-6/3.1.1]:
-/// one UNSUBACK answers all filters, each with its own code on 5.0, also where there was nothing to unsubscribe.
+/// [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1] [MQTT-3.10.4-4/3.1.1] [MQTT-3.10.4-5/3.1.1]
+/// [MQTT-3.10.4-6/3.1.1]: one UNSUBACK answers all filters, each with its own code on 5.0, also where there was
+/// nothing to unsubscribe.
 #[tokio::test]
 async fn each_filter_has_its_answer() {
     let denied = ReasonCode::NOT_AUTHORIZED;
@@ -53,8 +54,8 @@ async fn each_filter_has_its_answer() {
     }
 }
 
-/// [MQTT-3.10.4-4] [MQTT-3.10.4-4/3.1.1] [MQTT-3.10.4-5]: only the UNSUBACK under its own identifier answers. Without one the call
-/// waits, and ends with the client.
+/// [MQTT-3.10.4-4] [MQTT-3.10.4-4/3.1.1] [MQTT-3.10.4-5]: only the UNSUBACK under its own identifier answers. Without
+/// one the call waits, and ends with the client.
 #[tokio::test]
 async fn only_its_own_unsuback_answers() {
     for version in ALL {
@@ -97,8 +98,8 @@ async fn a_wrong_number_of_codes_ends_the_connection() {
     }
 }
 
-/// [MQTT-3.10.4-2] [MQTT-3.10.4-2/3.1.1]: a message that comes after UNSUBACK all the same is acknowledged, and goes where
-/// messages go that nobody asked for.
+/// [MQTT-3.10.4-2] [MQTT-3.10.4-2/3.1.1]: a message that comes after UNSUBACK all the same is acknowledged, and goes
+/// where messages go that nobody asked for.
 #[tokio::test]
 async fn a_late_message_is_acknowledged() {
     for version in ALL {
@@ -123,7 +124,8 @@ async fn a_late_message_is_acknowledged() {
     }
 }
 
-/// [MQTT-3.10.4-3] [MQTT-3.10.4-3/3.1.1]: a delivery that has begun is finished, in whatever stage UNSUBSCRIBE meets it.
+/// [MQTT-3.10.4-3] [MQTT-3.10.4-3/3.1.1]: a delivery that has begun is finished, in whatever stage UNSUBSCRIBE meets
+/// it.
 #[tokio::test]
 async fn deliveries_that_have_begun_are_finished() {
     for version in ALL {
@@ -159,8 +161,8 @@ async fn deliveries_that_have_begun_are_finished() {
     }
 }
 
-/// [MQTT-3.10.4-1] [MQTT-3.10.4-1/3.1.1]: filters are compared as they are: what is unsubscribed is asked for no more when the
-/// server has lost the session, and all others are, however alike.
+/// [MQTT-3.10.4-1] [MQTT-3.10.4-1/3.1.1]: filters are compared as they are: what is unsubscribed is asked for no more
+/// when the server has lost the session, and all others are, however alike.
 #[tokio::test]
 async fn filters_are_compared_as_they_are() {
     const FILTERS: [&str; 5] = ["$share/g/a", "A", "a", "cafe\u{301}", "caf\u{e9}"];
