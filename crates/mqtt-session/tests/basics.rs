@@ -1,4 +1,5 @@
-//! Faults in the foundations that clients in daily use have been found with. Each test is named after one.
+//! Faults in the foundations that clients in daily use have been found with. Each test is named after one, and says
+//! first what went wrong there.
 
 use core::time::Duration;
 use mqtt_codec::{Connect, Packet, QoS, ReasonCode, Version};
@@ -181,7 +182,7 @@ fn fault_a_will_with_an_empty_payload_is_kept() {
     }
 }
 
-/// Keep alive 0 pings without pause: it is off `[MQTT-3.1.2-22]`, and costs no wake-ups.
+/// Keep alive 0 pings without pause: here it is off, and costs no wake-ups.
 #[test]
 fn fault_keep_alive_0_never_pings() {
     for version in ALL {

@@ -1,5 +1,6 @@
 //! Traps that users of other clients fell into, each with its number: the connection, and messages to the
-//! server. Other files say "trap 7" where a test shows a further side of one.
+//! server. Each test says first what went wrong there. Other files say "trap 7" where they show a further side
+//! of one.
 
 use mqtt_codec::{ConnAck, Disconnect, Packet, PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_session::{CleanStart, Config, End, Event, Limits, OnSessionLost, Outcome, ProtocolError};
@@ -309,7 +310,7 @@ fn trap_26_publishes_during_the_replay_go_behind_it() {
     assert!(completed.contains(&five) && completed.contains(&six));
 }
 
-/// A client that wants a clean start wants it at every reconnection, or never.
+/// A clean start can be wanted at every connection or at none: here also the first time only.
 #[test]
 fn trap_28_clean_start_can_be_wanted_the_first_time_only() {
     for (clean_start, asked) in [

@@ -1,5 +1,5 @@
 //! Traps that users of other clients fell into, each with its number: messages from the server, and its
-//! answers.
+//! answers. Each test says first what went wrong there.
 
 use mqtt_codec::{ConnAck, Packet, PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_session::{AckToken, Config, End, Event, ProtocolError};
@@ -177,7 +177,7 @@ fn trap_22_pubacks_given_out_of_order_leave_in_order() {
     }
 }
 
-/// The same for PUBREC. `[MQTT-4.6.0-3]` `[MQTT-4.6.0-3/3.1.1]`
+/// The same with PUBREC. `[MQTT-4.6.0-3]` `[MQTT-4.6.0-3/3.1.1]`
 #[test]
 fn trap_22_pubrecs_given_out_of_order_leave_in_order() {
     for version in ALL {
