@@ -242,9 +242,10 @@ pub(crate) async fn unsubscribed(
     let codes = match Answer::new(shared, cell).wait().await {
         Fate::Outcome(Outcome::Unsubscribed { codes, .. }) => codes,
         Fate::Refused(error) | Fate::Outcome(Outcome::Refused(error)) => return Err(error.into()),
-        // A subscription that never left, or whose session is lost, is no subscription.
-        Fate::Outcome(_) => return Ok(()),
-        Fate::Closed => return shared.closed().map_or(Ok(()), |closed| Err(closed.into())),
+        // Nobody has answered: a session that outlives the client may have the subscription still [MQTT-3.10.4-4].
+        Fate::Outcome(_) | Fate::Closed => {
+            return shared.closed().map_or(Ok(()), |closed| Err(closed.into()));
+        }
     };
     let refused: Vec<_> = filters.iter().cloned().zip(codes).filter(|(_, code)| code.is_error()).collect();
     if refused.is_empty() { Ok(()) } else { Err(UnsubscribeError::Refused(refused)) }

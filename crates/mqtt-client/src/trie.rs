@@ -139,7 +139,8 @@ mod tests {
         values
     }
 
-    /// The examples of section 4.7.1: [MQTT-4.7.1-1] and around.
+    /// The examples of section 4.7: [MQTT-4.7.1-1], [MQTT-4.7.2-1], [MQTT-4.7.2-1/3.1.1], [MQTT-4.7.3-4],
+    /// [MQTT-4.7.3-4/3.1.1] and around.
     #[test]
     fn the_examples_of_the_standard() {
         for (filter, topic, expected) in [
@@ -159,7 +160,13 @@ mod tests {
             ("+/monitor/Clients", "$SYS/monitor/Clients", false),
             ("$SYS/#", "$SYS/", true),
             ("$SYS/monitor/+", "$SYS/monitor/Clients", true),
+            ("#", "$SYS", false),
+            ("+", "$SYS", false),
             ("ACCOUNTS", "Accounts", false),
+            // Composed and decomposed.
+            ("caf\u{e9}", "cafe\u{301}", false),
+            ("caf\u{e9}/+", "caf\u{e9}/\u{feff}", true),
+            (" a", "a", false),
         ] {
             let mut trie = Trie::new();
             trie.insert(filter, 7);

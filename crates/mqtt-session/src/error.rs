@@ -46,6 +46,9 @@ pub enum UsageError {
     /// PUBLISH carries no subscription identifier `[MQTT-3.3.4-6]`.
     #[error("the property {0} cannot be set here")]
     PropertyNotAllowed(PropertyId),
+    /// The payload format indicator says that the payload is UTF-8, and it is not `[5u-29]`.
+    #[error("the payload is not UTF-8, though its payload format indicator says so")]
+    PayloadNotUtf8,
     /// The server supports only lower QoS `[MQTT-3.2.2-11]`.
     #[error("QoS {qos} is above the server's maximum, QoS {maximum}")]
     QosNotSupported {

@@ -62,7 +62,8 @@ pub struct Message {
     pub retain: bool,
     /// Received only: the server may have sent this before. Ignored when publishing `[MQTT-3.3.1-3]`.
     pub dup: bool,
-    /// Properties, 5.0 only. To publish: any of PUBLISH but topic alias and subscription identifier.
+    /// Properties, 5.0 only. To publish: any of PUBLISH but topic alias and subscription identifier; with payload
+    /// format indicator 1 the payload must be UTF-8. Received: as the sender set them, that one unchecked.
     pub properties: PropertiesBuf,
 }
 

@@ -5,6 +5,7 @@ use crate::event::{Message, Token};
 use crate::in_flight::Outgoing;
 use crate::link::Link;
 use crate::time::Instant;
+use core::str::from_utf8;
 use core::time::Duration;
 use mqtt_codec::{Delivery, MAX_PACKET_SIZE, PacketId, PropertyId, PublishParts, QoS, Version, WireBuf};
 
@@ -26,6 +27,10 @@ pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageE
     // `[MQTT-3.3.4-6]`
     if properties.subscription_identifiers().next().is_some() {
         return Err(UsageError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
+    }
+    // `[5u-29]`
+    if properties.payload_format_indicator() == Some(true) && from_utf8(&message.payload).is_err() {
+        return Err(UsageError::PayloadNotUtf8);
     }
     parts(message).encode(version, &mut WireBuf::new())?;
     Ok(size)

@@ -5,48 +5,6 @@ use mqtt_session::UsageError;
 use mqtt_testkit::packets::{connack, puback, publish, pubrec};
 use mqtt_testkit::pair::{Pair, config};
 
-const ALL: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
-
-/// `[MQTT-4.6.0-2]`
-#[test]
-fn pubacks_follow_the_order_of_the_messages() {
-    for version in ALL {
-        let mut pair = Pair::connected(config(version));
-        let [one, two, three] = [(30, "1"), (10, "2"), (20, "3")].map(|(id, payload)| {
-            pair.send(publish("a", payload).qos1(id));
-            pair.message_to_acknowledge(payload)
-        });
-        pair.acknowledge(three);
-        pair.expect_silence();
-        pair.acknowledge(one);
-        pair.expect(puback(30));
-        pair.expect_silence();
-        pair.acknowledge(two);
-        pair.expect(puback(10));
-        pair.expect(puback(20));
-        pair.expect_silence();
-    }
-}
-
-/// `[MQTT-4.6.0-3]`
-#[test]
-fn pubrecs_follow_the_order_of_the_messages() {
-    for version in ALL {
-        let mut pair = Pair::connected(config(version));
-        let [one, two, three] = [(30, "1"), (10, "2"), (20, "3")].map(|(id, payload)| {
-            pair.send(publish("a", payload).qos2(id));
-            pair.message_to_acknowledge(payload)
-        });
-        pair.acknowledge(three);
-        pair.acknowledge(two);
-        pair.expect_silence();
-        pair.acknowledge(one);
-        pair.expect(pubrec(30));
-        pair.expect(pubrec(10));
-        pair.expect(pubrec(20));
-    }
-}
-
 /// The two orders do not wait for each other.
 #[test]
 fn qos_1_and_qos_2_do_not_hold_each_other_up() {

@@ -2,7 +2,7 @@
 
 use mqtt_codec::{ConnAck, PropertiesBuf, PropertyId, QoS, ReasonCode, Version};
 use mqtt_session::{Config, End, Limits, ProtocolError, UsageError};
-use mqtt_testkit::packets::{PublishScript, connack, connack_with_session, disconnect, puback, publish};
+use mqtt_testkit::packets::{PublishScript, connack, disconnect, publish};
 use mqtt_testkit::pair::{Pair, config, message};
 
 fn alias(alias: u16) -> PropertiesBuf {
@@ -47,30 +47,6 @@ fn aliases_are_chosen_within_the_maximum_of_the_server() {
     pair.expect(publish("abc", "x"));
 }
 
-/// `[MQTT-3.2.2-18]` `[MQTT-3.3.2-7]`: none without leave, also after a connection that gave it; and what is
-/// sent again carries its topic in full.
-#[test]
-fn aliases_end_with_their_connection() {
-    let mut pair = Pair::new(config(Version::V5));
-    pair.connect(alias_maximum(5));
-    say(&mut pair, "long/one");
-    pair.received();
-    pair.publish(message("long/one", "y", QoS::AtLeastOnce));
-    pair.expect(aliased("", "y", 1).qos1(1));
-    pair.cut();
-    pair.ended();
-    pair.connect(connack_with_session());
-    pair.expect(publish("long/one", "y").qos1(1).dup());
-    say(&mut pair, "long/one");
-    pair.expect(publish("long/one", "x"));
-    pair.cut();
-    pair.ended();
-    pair.connect(ConnAck { session_present: true, ..alias_maximum(5) });
-    pair.expect(aliased("long/one", "y", 1).qos1(1).dup());
-    say(&mut pair, "long/one");
-    pair.expect(aliased("", "x", 1));
-}
-
 /// The application's own bound, below the server's.
 #[test]
 fn aliases_can_be_turned_off() {
@@ -111,22 +87,6 @@ fn receiving(maximum: u16) -> Pair {
     Pair::connected(Config { topic_alias_maximum: maximum, ..config(Version::V5) })
 }
 
-/// `[MQTT-3.3.2-10]` `[5u-21]`, trap 31: remembered, resolved, given to another topic; the application sees
-/// topics only.
-#[test]
-fn received_aliases_are_resolved() {
-    let mut pair = receiving(2);
-    for (topic, number, seen) in
-        [("a", 1, "a"), ("", 1, "a"), ("b", 2, "b"), ("", 2, "b"), ("c", 1, "c"), ("", 1, "c"), ("", 2, "b")]
-    {
-        pair.send(aliased(topic, "x", number).qos1(1));
-        let (received, token) = pair.message();
-        assert_eq!(received.topic(), seen);
-        pair.acknowledge(token.unwrap());
-        pair.expect(puback(1));
-    }
-}
-
 /// `[MQTT-4.3.3-10]` with an alias: a message that is not delivered again teaches its alias all the same.
 #[test]
 fn a_repetition_teaches_its_alias() {
@@ -158,17 +118,4 @@ fn a_wrong_alias_ends_the_connection() {
     pair.send_hex("30 08 00 01 61 03 23 00 00 78");
     assert!(matches!(pair.ended(), End::Protocol(ProtocolError::Decode(_))));
     pair.expect(disconnect(ReasonCode::TOPIC_ALIAS_INVALID));
-}
-
-/// `[MQTT-3.3.2-7]`: what the server taught on one connection means nothing on the next.
-#[test]
-fn received_aliases_end_with_their_connection() {
-    let mut pair = receiving(2);
-    pair.send(aliased("a", "x", 1));
-    pair.message();
-    pair.cut();
-    pair.ended();
-    pair.connect(connack_with_session());
-    pair.send(aliased("", "x", 1));
-    assert_eq!(pair.ended(), End::Protocol(ProtocolError::TopicAliasUnknown(1)));
 }

@@ -89,26 +89,6 @@ fn every_option_reaches_connect() {
     });
 }
 
-/// Trap 28: clean start wanted only the first time.
-#[test]
-fn clean_start_first_only() {
-    for (clean_start, asked) in [
-        (CleanStart::Always, [true, true, true]),
-        (CleanStart::FirstOnly, [true, false, false]),
-        (CleanStart::Never, [false, false, false]),
-    ] {
-        for version in ALL {
-            let mut pair = Pair::new(Config { clean_start, ..config(version) });
-            for asked in asked {
-                let (connect, _) = pair.connect(connack());
-                assert_eq!(connect.clean_start, asked, "{clean_start:?} {version}");
-                pair.cut();
-                pair.ended();
-            }
-        }
-    }
-}
-
 /// A first attempt that fails leaves the next one the first.
 #[test]
 fn clean_start_first_only_counts_acceptances() {
@@ -118,50 +98,6 @@ fn clean_start_first_only_counts_acceptances() {
     pair.cut();
     let (_, _) = (pair.ended(), pair.expect_no_event());
     assert!(pair.connect(connack()).0.clean_start);
-}
-
-/// `[5u-15]` `[5u-20]` `[MQTT-3.2.2-9]`: what CONNACK says holds, and its absence means the default.
-#[test]
-fn negotiated_limits_belong_to_one_connection() {
-    let mut pair = Pair::new(Config { keep_alive: 60, ..config(Version::V5) });
-    let properties = PropertiesBuf::builder()
-        .session_expiry_interval(5)
-        .receive_maximum(7)
-        .maximum_qos(QoS::AtLeastOnce)
-        .retain_available(false)
-        .maximum_packet_size(2000)
-        .topic_alias_maximum(4)
-        .wildcard_subscription_available(false)
-        .subscription_identifier_available(false)
-        .shared_subscription_available(false)
-        .server_keep_alive(11)
-        .response_information("r")
-        .build()
-        .unwrap();
-    let (_, connected) = pair.connect(ConnAck { properties: properties.clone(), ..connack() });
-    assert_eq!(connected.properties, properties);
-    let said = connected.negotiated;
-    assert_eq!(pair.session.negotiated(), Some(&said));
-    assert_eq!(
-        (said.session_expiry, said.receive_maximum, said.maximum_qos, said.retain_available),
-        (5, 7, QoS::AtLeastOnce, false)
-    );
-    assert_eq!((said.maximum_packet_size, said.topic_alias_maximum, said.keep_alive), (Some(2000), 4, 11));
-    assert!(!said.wildcard_subscription_available && !said.shared_subscription_available);
-    assert!(!said.subscription_identifier_available);
-
-    pair.cut();
-    pair.ended();
-    assert_eq!(pair.session.negotiated(), None);
-    let (_, connected) = pair.connect(connack_with_session());
-    let said = connected.negotiated;
-    assert_eq!(
-        (said.session_expiry, said.receive_maximum, said.maximum_qos, said.retain_available),
-        (3600, 65535, QoS::ExactlyOnce, true)
-    );
-    assert_eq!((said.maximum_packet_size, said.topic_alias_maximum, said.keep_alive), (None, 0, 60));
-    assert!(said.wildcard_subscription_available && said.shared_subscription_available);
-    assert!(said.subscription_identifier_available);
 }
 
 /// `[MQTT-3.1.3-6]` `[MQTT-3.1.3-7]` `[MQTT-3.2.2-16]`

@@ -79,23 +79,6 @@ fn a_session_cannot_be_prolonged_at_the_end() {
     pair.expect(mqtt_codec::Packet::Disconnect(expiry(9)));
 }
 
-/// `[5u-19]` `[MQTT-3.14.4-1]` `[MQTT-3.1.4-3]`, trap 16: reported with its reason, not answered, and nothing
-/// more is sent.
-#[test]
-fn the_server_can_say_goodbye() {
-    let mut pair = Pair::connected(config(Version::V5));
-    pair.publish(message("a", "x", QoS::ExactlyOnce));
-    pair.received();
-    // What lies behind it in the same read counts no more.
-    pair.send_hex("E0 02 8E 00 50 02 00 01");
-    assert_eq!(pair.ended(), End::ServerDisconnect(Disconnect::new(ReasonCode::SESSION_TAKEN_OVER)));
-    pair.expect_silence();
-    pair.cut();
-    pair.expect_no_event();
-    pair.resume();
-    pair.expect(publish("a", "x").qos2(1).dup());
-}
-
 /// `[MQTT-3.1.2-22]` `[MQTT-4.12.1-2]`: and it may have many reasons.
 #[test]
 fn every_reason_of_the_server_is_reported() {

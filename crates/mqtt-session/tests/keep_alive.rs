@@ -71,17 +71,6 @@ fn the_clock_starts_when_the_packet_is_written() {
     pair.expect(pingreq());
 }
 
-/// Keep alive 0 is off, and costs no wake-ups.
-#[test]
-fn keep_alive_0_never_pings() {
-    for version in ALL {
-        let mut pair = Pair::connected(keeping(version, 0));
-        assert_eq!(pair.session.poll_timeout(), None);
-        pair.advance(100_000 * SECOND);
-        pair.expect_silence();
-    }
-}
-
 /// `[MQTT-3.1.2-21]` `[MQTT-3.2.2-21]`, trap 34: the server's value holds, longer, shorter or 0, on this
 /// connection only.
 #[test]
@@ -191,26 +180,6 @@ fn the_deadline_is_held_while_reading_is_paused() {
     pair.expect_no_event();
 }
 
-/// A large packet that arrives bit by bit does not make the answer behind it late.
-#[test]
-fn a_packet_that_is_still_arriving_puts_the_deadline_off() {
-    let mut pair = Pair::connected(keeping(Version::V5, 10));
-    pair.advance(10 * SECOND);
-    pair.expect(pingreq());
-    pair.send_hex("30 0E 00 01 61 00");
-    for _ in 0..9 {
-        pair.advance(2 * SECOND);
-        pair.send_hex("78");
-        pair.expect_no_event();
-    }
-    pair.send_hex("78");
-    let (received, _) = pair.message();
-    assert_eq!(received.payload.len(), 10);
-    pair.send(pingresp());
-    pair.advance(3 * SECOND);
-    pair.expect_no_event();
-}
-
 /// A half-open link takes no bytes: it is found all the same, though no ping can be written.
 #[test]
 fn a_stuck_transport_is_found() {
@@ -221,20 +190,6 @@ fn a_stuck_transport_is_found() {
     pair.expect_no_event();
     pair.advance(Duration::from_nanos(1));
     assert_eq!(pair.ended(), End::PingTimeout);
-}
-
-/// A slow transport is not dead.
-#[test]
-fn a_slow_transport_is_not_dead() {
-    let mut pair = Pair::connected(keeping(Version::V5, 10));
-    pair.stall();
-    pair.publish(message("a", "0123456789", QoS::AtMostOnce));
-    for _ in 0..10 {
-        pair.advance(12 * SECOND);
-        assert_eq!(pair.let_through(1), 1);
-    }
-    pair.expect_no_event();
-    assert!(pair.session.is_connected());
 }
 
 /// The ping itself is stuck: its answer is due only after it is out.

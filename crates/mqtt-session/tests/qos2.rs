@@ -152,27 +152,6 @@ fn a_received_message_is_delivered_once_and_at_publish() {
     }
 }
 
-/// `[MQTT-4.3.3-10]`, trap 7: a repeated PUBLISH is answered and not delivered again.
-#[test]
-fn a_repeated_publish_is_not_delivered_again() {
-    for version in ALL {
-        let mut pair = Pair::connected(config(version));
-        pair.send(publish("a", "x").qos2(1));
-        let token = pair.message_to_acknowledge("x");
-        pair.acknowledge(token);
-        pair.expect(pubrec(1));
-        // With DUP or without: DUP is a hint only `[31-13]`.
-        pair.send(publish("a", "x").qos2(1).dup());
-        pair.expect(pubrec(1));
-        pair.send(publish("a", "x").qos2(1));
-        pair.expect(pubrec(1));
-        pair.expect_no_event();
-        pair.send(pubrel(1));
-        pair.expect(pubcomp(1));
-        pair.expect_no_event();
-    }
-}
-
 /// Each PUBLISH is owed its PUBREC, also if the application accepts after the repetition.
 #[test]
 fn a_repetition_before_the_application_accepts_is_answered_too() {
@@ -206,21 +185,6 @@ fn a_refused_message_frees_its_identifier() {
     pair.send(publish("a", "x").qos2(1).dup());
     pair.expect(pubrec(1));
     pair.expect_no_event();
-}
-
-/// Trap 6, decision 3, `[MQTT-4.3.3-11]` `[31-18]`: PUBREL for nothing is answered, and no reason to
-/// disconnect.
-#[test]
-fn an_unknown_pubrel_is_answered_by_pubcomp() {
-    let mut pair = Pair::connected(config(Version::V5));
-    pair.send(pubrel(9));
-    pair.expect_hex("70 03 00 09 92");
-    assert!(pair.session.is_connected());
-    for version in [Version::V3_1, Version::V3_1_1] {
-        let mut pair = Pair::connected(config(version));
-        pair.send(pubrel(9));
-        pair.expect_hex("70 02 00 09");
-    }
 }
 
 /// `[5u-31]`: PUBREL with any reason ends the exchange.

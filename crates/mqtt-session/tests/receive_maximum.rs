@@ -146,38 +146,6 @@ fn the_window_has_a_default_before_5_0() {
     }
 }
 
-/// `[MQTT-2.2.1-3]` `[MQTT-2.3.1-2/3.1.1]` `[MQTT-2.3.1-3/3.1.1]` `[31-17]`, traps 4 and 5: with all
-/// identifiers taken the queue waits; none is used twice.
-#[test]
-fn no_identifier_is_used_twice() {
-    for version in [Version::V3_1, Version::V3_1_1] {
-        let mut pair = Pair::connected(Config {
-            limits: Limits { queue_messages: 70_000, in_flight: Some(u16::MAX), ..Limits::default() },
-            ..config(version)
-        });
-        pair.subscribe(&[("s", QoS::AtMostOnce)]);
-        pair.expect(subscribe(1, [("s", QoS::AtMostOnce)]));
-        for _ in 0..65_540 {
-            pair.session.publish(pair.now(), message("a", "x", QoS::AtLeastOnce)).unwrap();
-        }
-        pair.run();
-        assert_eq!(sent(&mut pair), (2..=65_535).collect::<Vec<_>>());
-        assert_eq!(pair.session.queued(), 6);
-        // No identifier for requests either, until one is free.
-        pair.unsubscribe(&["s"]);
-        pair.expect_silence();
-        pair.send(puback(700));
-        pair.expect(unsubscribe(700, ["s"]));
-        pair.expect_silence();
-        for id in [9, 65_535, 2] {
-            pair.send(puback(id));
-            assert_eq!(sent(&mut pair), [id]);
-        }
-        pair.send_hex("90 03 00 01 00");
-        assert_eq!(sent(&mut pair), [1]);
-    }
-}
-
 /// `[MQTT-3.3.4-9]`: the server is held to our Receive Maximum.
 #[test]
 fn a_server_that_exceeds_our_receive_maximum_is_left() {

@@ -10,56 +10,6 @@ use mqtt_testkit::pair::{Pair, acked, config, message};
 
 const ALL: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
 
-/// `[MQTT-4.4.0-1]` `[MQTT-3.3.1-1]` `[31-12]`, trap 32: the same packet and identifier, DUP 1, once.
-#[test]
-fn unacknowledged_messages_are_sent_again() {
-    for version in ALL {
-        let mut pair = Pair::connected(config(version));
-        let one = pair.publish(message("a", "1", QoS::AtLeastOnce));
-        let two = pair.publish(message("b", "2", QoS::ExactlyOnce));
-        let done = pair.publish(message("c", "3", QoS::AtLeastOnce));
-        pair.send(puback(3));
-        assert_eq!(pair.completed(), (done, acked()));
-        for _ in 0..2 {
-            pair.cut();
-            pair.ended();
-            let (connect, connected) = pair.resume();
-            assert!(!connect.clean_start && connected.session_present);
-            pair.expect(publish("a", "1").qos1(1).dup());
-            pair.expect(publish("b", "2").qos2(2).dup());
-            pair.expect_silence();
-        }
-        pair.send(puback(1));
-        pair.send(pubrec(2));
-        pair.expect(pubrel(2));
-        pair.send(pubcomp(2));
-        assert_eq!(pair.completed(), (one, acked()));
-        assert_eq!(pair.completed(), (two, acked()));
-        pair.expect_no_event();
-    }
-}
-
-/// `[MQTT-4.3.3-5]` `[MQTT-4.3.3-6]`, trap 7: after PUBREC only PUBREL is sent again, as 62, before new
-/// messages.
-#[test]
-fn a_release_is_sent_again_and_its_publish_never() {
-    for version in ALL {
-        let mut pair = Pair::connected(config(version));
-        let token = pair.publish(message("a", "x", QoS::ExactlyOnce));
-        pair.send(pubrec(1));
-        pair.cut();
-        pair.ended();
-        pair.publish(message("a", "new", QoS::AtMostOnce));
-        pair.resume();
-        pair.expect_hex("62 02 00 01");
-        pair.expect(publish("a", "new"));
-        pair.expect_silence();
-        pair.send(pubcomp(1));
-        pair.completed();
-        assert_eq!(pair.completed(), (token, acked()));
-    }
-}
-
 /// A PUBREC that arrives, but whose PUBREL does not leave.
 #[test]
 fn a_release_that_never_left_is_sent_on_resume() {

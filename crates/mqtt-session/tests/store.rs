@@ -1,9 +1,9 @@
 //! What must survive a crash: operations out, a legal session back, from any prefix of them. Traps 7 and 29.
 
 use bytes::Bytes;
-use mqtt_codec::{Packet, PropertiesBuf, QoS, Text, Version};
+use mqtt_codec::{Packet, PropertiesBuf, QoS, ReasonCode, Text, Version};
 use mqtt_session::{
-    Config, Event, Instant, Outcome, RestoreError, Session, Snapshot, StoreKey, StoreOp, UsageError,
+    Config, End, Event, Instant, Outcome, RestoreError, Session, Snapshot, StoreKey, StoreOp, UsageError,
 };
 use mqtt_testkit::packets::{connack, puback, pubcomp, publish, pubrec, pubrel};
 use mqtt_testkit::pair::{Pair, acked, config, message};
@@ -172,6 +172,28 @@ fn releases_keep_their_order() {
     pair.resume();
     for id in [3, 1, 2] {
         pair.expect(pubrel(id));
+    }
+}
+
+/// `[MQTT-4.8.0-2/3.1.1]`: the identifier of a QoS 2 message cannot be stored. What to store is known before
+/// the bytes that depend on it leave, so a driver can close instead: no PUBREC, and the server comes again.
+#[test]
+fn a_driver_whose_store_fails_can_close_first() {
+    for version in ALL {
+        let mut pair = Pair::connected(durable(version));
+        pair.send(publish("a", "x").qos2(1));
+        let token = pair.message_to_acknowledge("x");
+        pair.session.acknowledge(token, ReasonCode::SUCCESS);
+        let failing = pair.session.poll_store();
+        assert!(matches!(failing, Some(StoreOp::Put(..))), "{failing:?}");
+        pair.expect_silence();
+        pair.cut();
+        assert_eq!(pair.ended(), End::Closed);
+        pair.resume();
+        pair.expect_silence();
+        pair.send(publish("a", "x").qos2(1).dup());
+        pair.expect(pubrec(1));
+        pair.expect_no_event();
     }
 }
 

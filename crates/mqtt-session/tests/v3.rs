@@ -34,6 +34,29 @@ fn version_3_1_resumes_whatever_connack_says() {
     }
 }
 
+/// `[31-9]`: in 3.1 a PUBREL that is sent again may carry DUP; ours does not, the server's is taken.
+#[test]
+fn version_3_1_may_mark_a_repeated_pubrel() {
+    let mut pair = Pair::connected(config(Version::V3_1));
+    pair.send(publish("a", "in").qos2(5));
+    let token = pair.message_to_acknowledge("in");
+    pair.acknowledge(token);
+    pair.expect(pubrec(5));
+    for _ in 0..2 {
+        pair.send_hex("6A 02 00 05");
+        pair.expect_hex("70 02 00 05");
+    }
+    pair.publish(message("a", "out", QoS::ExactlyOnce));
+    pair.received();
+    pair.send(pubrec(1));
+    pair.expect_hex("62 02 00 01");
+    pair.cut();
+    pair.ended();
+    pair.resume();
+    pair.expect_hex("62 02 00 01");
+    pair.expect_silence();
+}
+
 /// With Clean Session 1 the bit of 3.1 is no protocol error either.
 #[test]
 fn version_3_1_does_not_judge_the_unused_bit() {

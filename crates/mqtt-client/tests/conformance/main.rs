@@ -5,13 +5,22 @@
 
 mod support;
 
+mod aliases;
 mod auth;
+mod breaches;
 mod connack;
 mod connect;
 mod disconnect;
+mod flow;
 mod identifiers;
 mod identity;
 mod keep_alive;
 mod limits;
+mod publish;
+mod receiving;
+mod resending;
+mod sending;
 mod sessions;
+mod subscribe;
 mod transport;
+mod unsubscribe;

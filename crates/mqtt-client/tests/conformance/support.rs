@@ -199,6 +199,11 @@ impl Drop for Server {
     }
 }
 
+/// CONNACK: welcome back, as far as the version can say so.
+pub(crate) fn resumed(version: Version) -> ConnAck {
+    if version == Version::V3_1 { connack() } else { connack_with_session() }
+}
+
 /// CONNACK: welcome, with these properties.
 pub(crate) fn connack_with(properties: PropertiesBuilder) -> ConnAck {
     ConnAck { properties: properties.build().expect("properties of CONNACK"), ..connack() }
