@@ -1,6 +1,7 @@
 //! The options of a client, and its start.
 
 use crate::address::Address;
+use crate::authentication::{Authenticator, NewAuthenticator};
 use crate::client::Client;
 use crate::connection::Status;
 use crate::driver::Driver;
@@ -32,6 +33,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         connect_timeout: Duration::from_secs(10),
         reconnect: ReconnectPolicy::default(),
         queue: Size { messages: 10_000, bytes: 64 * 1024 * 1024 },
+        authenticator: None,
         connector: None,
         fault: None,
     }
@@ -53,6 +55,7 @@ pub struct ConnectBuilder {
     connect_timeout: Duration,
     reconnect: ReconnectPolicy,
     queue: Size,
+    authenticator: Option<NewAuthenticator>,
     connector: Option<Arc<dyn Connect>>,
     /// The first option that could not even be kept.
     fault: Option<(&'static str, OptionFault)>,
@@ -195,6 +198,16 @@ impl ConnectBuilder {
         self
     }
 
+    /// Authenticates by challenge and answer, section 4.12; 5.0 only. `new` makes the [`Authenticator`] of each
+    /// connection, and of each [re-authentication](Client::reauthenticate). Without one, a server that asks is refused.
+    pub fn authenticator<A: Authenticator + 'static>(
+        mut self,
+        new: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.authenticator = Some(Arc::new(move || Box::new(new())));
+        self
+    }
+
     /// What becomes of unacknowledged messages when the server has lost the session. They are sent again if it is not
     /// set, and may so arrive twice.
     pub fn on_session_lost(mut self, policy: OnSessionLost) -> Self {
@@ -274,7 +287,14 @@ impl ConnectBuilder {
                 .map_err(|fault| ConnectError::InvalidOption { option: "username", fault: fault.into() })?;
             options.password = address.password.map(Bytes::from);
         }
-        Ok(Plan::new(connector, self.connect_timeout, self.reconnect, options, self.protocol))
+        Ok(Plan::new(
+            connector,
+            self.connect_timeout,
+            self.reconnect,
+            self.authenticator,
+            options,
+            self.protocol,
+        ))
     }
 
     fn set_password(mut self, option: &'static str, password: Bytes) -> Self {

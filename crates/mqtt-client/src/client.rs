@@ -1,7 +1,9 @@
 //! The handle.
 
 use crate::connection::{Alive, Events, Status, StatusWatch};
-use crate::error::{Closed, DisconnectError, PublishError, SubscribeError, UnsubscribeError};
+use crate::error::{
+    AuthenticationError, Closed, DisconnectError, PublishError, SubscribeError, UnsubscribeError,
+};
 use crate::publish::{PublishBuilder, message};
 use crate::submissions::{Command, Handle, Shared, Stop};
 use crate::subscription::{SubscribeBuilder, Subscription, unsubscribed};
@@ -10,7 +12,7 @@ use core::future::poll_fn;
 use core::time::Duration;
 use mqtt_session::{Disconnect, PropertiesBuf, QoS, ReasonCode, SubscriptionOptions, TopicFilter, TopicName};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// A client of one server: a cheap clone, usable from any task.
@@ -134,6 +136,26 @@ impl Client {
     /// What happens to the connection. The first stream has its events from the beginning, later ones from now on.
     pub fn events(&self) -> Events {
         Events { queue: self.alive.shared.listen() }
+    }
+
+    /// Authenticates the client again while everything else goes on, section 4.12.1, for one because its credentials
+    /// are about to expire; 5.0 only. It needs an [`authenticator`](crate::ConnectBuilder::authenticator), of which a
+    /// new one is made, and returns when the server has accepted and the authenticator is content with it.
+    ///
+    /// There is no deadline but that of the connection. Dropping the future after it was polled changes nothing: the
+    /// re-authentication goes on.
+    ///
+    /// # Errors
+    ///
+    /// It could not be begun, or it ended the connection: a server that refuses disconnects, and so does the client if
+    /// the authenticator will not go on. If the client does not try again after that, the error says so too.
+    pub async fn reauthenticate(&self) -> Result<(), AuthenticationError> {
+        let (waiting, outcome) = oneshot::channel();
+        self.alive.shared.tell(Command::Reauthenticate(waiting));
+        match outcome.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.alive.shared.closed().unwrap_or(Closed::TaskEnded).into()),
+        }
     }
 
     /// Ends the client: sends what was accepted, as far as the server's window lets it, then DISCONNECT, and closes the

@@ -46,8 +46,10 @@ impl Driver {
     }
 
     fn keep_for_later(&mut self, now: Instant, command: Command) {
-        if let Command::Publish(message, _) = &command {
-            self.early_size += size_of(message);
+        match &command {
+            Command::Publish(message, _) => self.early_size += size_of(message),
+            Command::Reauthenticate(_) => return self.handle_command(now, command),
+            _ => {}
         }
         self.early.push_back((now, command));
     }
@@ -82,6 +84,7 @@ impl Driver {
                 }
             }
             Command::Detach(holder) => self.router.detach(holder, &mut self.effects),
+            Command::Reauthenticate(waiting) => self.reauthenticate(waiting),
             Command::Unmatched(holder, inbox) => self.router.add_unmatched(holder, inbox, &mut self.effects),
         }
     }
@@ -148,6 +151,11 @@ impl Driver {
     pub(crate) fn dispatch(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
             match event {
+                // From a server that has not proved itself.
+                SessionEvent::Message(..) if self.authentication.failure.is_some() => {}
+                SessionEvent::Completed(token, _) if self.authentication.failure.is_some() => {
+                    self.complete(token, Outcome::Unknown);
+                }
                 SessionEvent::Message(message, token) => {
                     let squeezed = self.full > 0;
                     self.router.deliver(message, token, squeezed, &mut self.effects);
@@ -159,7 +167,7 @@ impl Driver {
                     self.router.drop_filter(&filter, &mut self.effects);
                     self.shared.announce(&Event::SubscriptionLost(filter, reason));
                 }
-                // Without an authentication method no server may challenge.
+                SessionEvent::Challenge(auth) => self.challenged(&auth),
                 _ => {}
             }
         }
@@ -194,6 +202,10 @@ impl Driver {
     }
 
     fn connected(&mut self, now: Instant, connected: Connected) {
+        let proof = connected.properties.view().authentication_data().unwrap_or_default();
+        if !self.finish_authentication(proof) {
+            return;
+        }
         let Negotiated { version, subscription_identifier_available, .. } = connected.negotiated;
         self.up_since = Some(now);
         self.identifies = version.is_v5() && subscription_identifier_available;

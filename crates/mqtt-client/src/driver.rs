@@ -1,5 +1,6 @@
 //! The one task of a client: it owns the session and the transport, and is the only place that asks a clock.
 
+use crate::authentication::Authentication;
 use crate::clock::Clock;
 use crate::connection::{Event, State, Status};
 use crate::delivery::Effects;
@@ -43,6 +44,7 @@ pub(crate) struct Driver {
     /// version is spoken and what the server allows.
     pub(crate) early: VecDeque<(Instant, Command)>,
     pub(crate) early_size: Size,
+    pub(crate) authentication: Authentication,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -102,6 +104,7 @@ impl Driver {
             effects: Effects::default(),
             early: VecDeque::new(),
             early_size: Size::default(),
+            authentication: Authentication::default(),
             established: false,
             first,
             stop: None,
@@ -129,6 +132,7 @@ impl Driver {
                 Over::Stopped(stop) => return stop.closed(),
                 Over::Failed(cause) => cause,
             };
+            self.authentication.end(&cause);
             // The server may not know the version: the next older one is tried at once.
             if !self.established && self.plan.fall_back(&cause) {
                 continue;
@@ -159,6 +163,9 @@ impl Driver {
             Err(over) => return over,
         };
         self.plan.note_opened();
+        if let Err(error) = self.begin_authentication() {
+            return Over::Failed(error);
+        }
         self.session.handle_open(self.clock.now());
         let over = poll_fn(|cx| self.poll_link(cx, &mut link, deadline)).await;
         self.hang_up(&mut link).await;
@@ -416,6 +423,9 @@ impl Driver {
     fn check_end(&mut self) -> Option<Over> {
         let end = self.ended.take()?;
         self.last_words = true;
+        if let Some(cause) = self.authentication.failure.take() {
+            return Some(Over::Failed(cause));
+        }
         Some(match end {
             End::Disconnected => Over::Stopped(self.stop.take().unwrap_or(Stop::Released)),
             End::Refused { reason, properties } => Over::Failed(ConnectError::Refused { reason, properties }),

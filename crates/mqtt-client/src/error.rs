@@ -1,5 +1,6 @@
 //! What can go wrong, by whose call it was.
 
+use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 use mqtt_session::{
@@ -7,10 +8,10 @@ use mqtt_session::{
 };
 use mqtt_session::{UsageError, Version};
 use std::{io, sync::Arc};
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
 /// Why there is no connection: the options are wrong, an attempt failed, or a connection that was open has ended.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL cannot be used.
@@ -59,6 +60,10 @@ pub enum ConnectError {
     /// The server did not answer a PINGREQ in time.
     #[error("the server did not answer a ping")]
     PingTimeout,
+    /// The [`Authenticator`](crate::Authenticator) would not go on, maybe because the server has not proved itself. A
+    /// refusal by the server is [`Refused`](Self::Refused) or [`Disconnected`](Self::Disconnected).
+    #[error("the authentication failed: {0}")]
+    Authentication(#[source] Arc<dyn Error + Send + Sync>),
     /// The client was ended by one of its handles while it was connecting.
     #[error("the client was told to end")]
     Cancelled,
@@ -70,7 +75,11 @@ impl ConnectError {
         match self {
             Self::Io(_) | Self::Timeout(_) | Self::Protocol(_) | Self::PeerClosed | Self::PingTimeout => true,
             Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => is_passing(*reason),
-            Self::InvalidUrl(_) | Self::InvalidOption { .. } | Self::NoRuntime | Self::Cancelled => false,
+            Self::InvalidUrl(_)
+            | Self::InvalidOption { .. }
+            | Self::NoRuntime
+            | Self::Authentication(_)
+            | Self::Cancelled => false,
         }
     }
 
@@ -130,7 +139,7 @@ impl fmt::Display for Reason<'_> {
 }
 
 /// What is wrong with a URL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ThisError)]
 #[non_exhaustive]
 pub enum UrlError {
     /// No `://`.
@@ -167,7 +176,7 @@ pub enum UrlError {
 }
 
 /// What is wrong with an option of [`ConnectBuilder`](crate::ConnectBuilder).
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum OptionFault {
     /// Not a string that MQTT can carry.
@@ -194,13 +203,16 @@ pub enum OptionFault {
     /// A property that is not one of CONNECT.
     #[error("a property in it does not belong in CONNECT")]
     NotInConnect,
+    /// Both say the same thing, or contradict each other.
+    #[error("it does not go together with {0}")]
+    Conflict(&'static str),
     /// The session does not take it.
     #[error(transparent)]
     Session(UsageError),
 }
 
 /// Why a client has ended. Nothing more can be done with it; connect anew.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum Closed {
     /// [`disconnect`](crate::Client::disconnect) was called.
@@ -221,7 +233,7 @@ pub enum Closed {
 }
 
 /// Why a message was not accepted, or is known not to have been sent.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum PublishError {
     /// Not a topic to publish to.
@@ -252,7 +264,7 @@ impl From<core::convert::Infallible> for PublishError {
 }
 
 /// Why there is no subscription.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum SubscribeError {
     /// Not a topic filter.
@@ -301,7 +313,7 @@ impl From<core::convert::Infallible> for SubscribeError {
 }
 
 /// Why filters are not unsubscribed.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum UnsubscribeError {
     /// Not a topic filter.
@@ -328,13 +340,40 @@ impl From<core::convert::Infallible> for UnsubscribeError {
 }
 
 /// Why a goodbye was not the one that was asked for.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[non_exhaustive]
 pub enum DisconnectError {
     /// The reason or a property cannot be sent; a plain DISCONNECT was sent instead.
     #[error("the client said a plain goodbye, since this one cannot be sent: {0}")]
     NotAllowed(#[from] UsageError),
     /// The client had ended otherwise.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// Why a [re-authentication](crate::Client::reauthenticate) was not begun, or has not succeeded.
+#[derive(Clone, Debug, ThisError)]
+#[non_exhaustive]
+pub enum AuthenticationError {
+    /// The client has no [`Authenticator`](crate::ConnectBuilder::authenticator).
+    #[error("the client has no authenticator; set one with ConnectBuilder::authenticator")]
+    NoAuthenticator,
+    /// There is no connection; the next one is authenticated anyway.
+    #[error("there is no connection to authenticate again")]
+    NotConnected,
+    /// Another one has begun and not ended.
+    #[error("a re-authentication is under way")]
+    UnderWay,
+    /// The authenticator could not begin. The connection stays.
+    #[error("the authenticator could not begin: {0}")]
+    Authenticator(#[source] Arc<dyn Error + Send + Sync>),
+    /// It cannot be begun, for one because the method is not that of CONNECT `[MQTT-4.12.1-1]`. The connection stays.
+    #[error("the re-authentication cannot be asked for: {0}")]
+    NotAllowed(#[from] UsageError),
+    /// The connection ended before it was through `[MQTT-4.12.1-2]`.
+    #[error("the connection ended before the re-authentication did: {0}")]
+    Failed(#[source] ConnectError),
+    /// The client has ended.
     #[error(transparent)]
     Closed(#[from] Closed),
 }

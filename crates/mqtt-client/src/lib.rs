@@ -27,6 +27,9 @@
 //! refuses, with a [`ConnectError`] that names the cause; [`ConnectBuilder::start`] keeps trying in the background.
 //! Without a word on the version it speaks 5.0, or what the server knows of 3.1.1 and 3.1 ([`Protocol`]).
 //!
+//! A 5.0 server may authenticate by challenge and answer: see [`Authenticator`], and the example `scram.rs` for
+//! SCRAM-SHA-256, by which each side proves to the other that it knows the password.
+//!
 //! A [`Client`] is a handle, cheap to clone. Behind it a task keeps the connection alive and dials again when it is
 //! lost, with growing, random delays ([`ReconnectPolicy`]). Subscriptions and unfinished deliveries are carried across.
 //! What trying again cannot mend, such as bad credentials or a takeover by another client of the same name, ends the
@@ -82,6 +85,7 @@
 //! [`Message::detach`] those that are kept.
 
 mod address;
+mod authentication;
 mod builder;
 mod cells;
 mod client;
@@ -103,12 +107,13 @@ mod submissions;
 mod subscription;
 mod trie;
 
+pub use crate::authentication::{Authenticator, AuthenticatorError};
 pub use crate::builder::{ConnectBuilder, connect};
 pub use crate::client::Client;
 pub use crate::connection::{Event, Events, State, Status, StatusWatch};
 pub use crate::error::{
-    Closed, ConnectError, DisconnectError, OptionFault, PublishError, SubscribeError, UnsubscribeError,
-    UrlError,
+    AuthenticationError, Closed, ConnectError, DisconnectError, OptionFault, PublishError, SubscribeError,
+    UnsubscribeError, UrlError,
 };
 pub use crate::plan::Protocol;
 pub use crate::publish::{DeliveryToken, Enqueue, Publish, PublishBuilder};

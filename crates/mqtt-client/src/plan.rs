@@ -1,5 +1,6 @@
 //! How to connect: the options of the builder, checked, and the version to speak.
 
+use crate::authentication::NewAuthenticator;
 use crate::error::{ConnectError, OptionFault};
 use crate::reconnect::ReconnectPolicy;
 use bytes::Bytes;
@@ -67,6 +68,7 @@ pub(crate) struct Plan {
     pub(crate) connector: Arc<dyn Connect>,
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
+    pub(crate) authenticator: Option<NewAuthenticator>,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -83,6 +85,7 @@ impl Plan {
         connector: Arc<dyn Connect>,
         connect_timeout: Duration,
         reconnect: ReconnectPolicy,
+        authenticator: Option<NewAuthenticator>,
         options: Options,
         protocol: Protocol,
     ) -> Self {
@@ -92,7 +95,16 @@ impl Plan {
             Protocol::V3_1_1 => vec![Version::V3_1_1],
             Protocol::V3_1 => vec![Version::V3_1],
         };
-        Self { connector, connect_timeout, reconnect, options, versions, current: 0, opened: false }
+        Self {
+            connector,
+            connect_timeout,
+            reconnect,
+            authenticator,
+            options,
+            versions,
+            current: 0,
+            opened: false,
+        }
     }
 
     /// A session in the current version.
@@ -177,6 +189,16 @@ impl Plan {
     fn config(&self, version: Version) -> Result<Config, ConnectError> {
         let options = self.options.clone();
         options.check(version)?;
+        if self.authenticator.is_some() {
+            let fault = match version {
+                Version::V5 if options.authentication.is_none() => None,
+                Version::V5 => Some(OptionFault::Conflict("a method in connect_properties")),
+                version => Some(OptionFault::NeedsV5(version)),
+            };
+            if let Some(fault) = fault {
+                return Err(ConnectError::InvalidOption { option: "authenticator", fault });
+            }
+        }
         let session_expiry = match self.expires_by_default(version) {
             true => Some(SESSION_EXPIRY),
             false => options.session_expiry,

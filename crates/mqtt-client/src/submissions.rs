@@ -3,6 +3,7 @@
 //! Handles push, the driver swaps out what was pushed and owns the session alone: decoding, acknowledgements and timers
 //! never run under this lock. Nothing is woken, dropped or called under it either.
 
+use crate::authentication::Reauthenticating;
 use crate::cells::{CellId, Cells, Fate, set_waker};
 use crate::connection::{Event, Events};
 use crate::delivery::{HolderId, Inbox};
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Detach(HolderId),
     /// A stream of what no subscription takes.
     Unmatched(HolderId, Arc<Inbox>),
+    Reauthenticate(Reauthenticating),
 }
 
 impl Command {

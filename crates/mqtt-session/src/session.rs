@@ -342,6 +342,18 @@ impl Session {
         Ok(())
     }
 
+    /// Changes method and first data of enhanced authentication, section 4.12, for the connections to come: to be
+    /// called while there is none.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); the old ones stay.
+    pub fn set_authentication(&mut self, method: Text, data: Bytes) -> Result<(), UsageError> {
+        let config = Config { authentication: Some((method, data)), ..self.config.clone() };
+        config.check()?;
+        self.config = config;
+        Ok(())
+    }
+
     /// Gives up: every token completes, with [`Outcome::NotSent`](crate::Outcome::NotSent) or
     /// [`Outcome::Unknown`](crate::Outcome::Unknown), and the queue, the unacknowledged messages and the
     /// subscriptions are forgotten. What a store holds stays there. For the end of a client; a connection
