@@ -13,7 +13,7 @@ use crate::submissions::Shared;
 use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
-use mqtt_session::{CleanStart, OnSessionLost, PropertiesBuf, Property, Text, TextError, Will};
+use mqtt_session::{CleanStart, OnSessionLost, PropertiesBuf, Property, Text, TextError, TopicName, Will};
 use mqtt_transport::{BoxFuture, Connect};
 use std::sync::Arc;
 use tokio::runtime::Handle as Runtime;
@@ -34,6 +34,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         reconnect: ReconnectPolicy::default(),
         queue: Size { messages: 10_000, bytes: 64 * 1024 * 1024 },
         authenticator: None,
+        response_topic: None,
         connector: None,
         fault: None,
     }
@@ -56,6 +57,7 @@ pub struct ConnectBuilder {
     reconnect: ReconnectPolicy,
     queue: Size,
     authenticator: Option<NewAuthenticator>,
+    response_topic: Option<TopicName>,
     connector: Option<Arc<dyn Connect>>,
     /// The first option that could not even be kept.
     fault: Option<(&'static str, OptionFault)>,
@@ -156,6 +158,30 @@ impl ConnectBuilder {
     /// As many topics the server may replace by numbers; 5.0 only. 0 if it is not set.
     pub fn topic_alias_maximum(mut self, aliases: u16) -> Self {
         self.options.topic_alias_maximum = Some(aliases);
+        self
+    }
+
+    /// Whether the server may say where answers to this client's [requests](Client::request) belong, section 3.1.2.11.6;
+    /// 5.0 only. Not if it is not set.
+    pub fn request_response_information(mut self, wanted: bool) -> Self {
+        self.options.request_response_information = Some(wanted);
+        self
+    }
+
+    /// Whether the server may add reason strings and user properties to any packet, section 3.1.2.11.7; 5.0 only. It
+    /// may if it is not set.
+    pub fn request_problem_information(mut self, wanted: bool) -> Self {
+        self.options.request_problem_information = Some(wanted);
+        self
+    }
+
+    /// The topic that answers to this client's [requests](Client::request) shall come to, its own alone; 5.0 only. See
+    /// [`RequestBuilder`](crate::RequestBuilder) for the one that is used if it is not set.
+    pub fn response_topic(mut self, topic: &str) -> Self {
+        match TopicName::try_from(topic) {
+            Ok(topic) => self.response_topic = Some(topic),
+            Err(error) => self.fault("response_topic", error.into()),
+        }
         self
     }
 
@@ -292,6 +318,7 @@ impl ConnectBuilder {
             self.connect_timeout,
             self.reconnect,
             self.authenticator,
+            self.response_topic,
             options,
             self.protocol,
         ))

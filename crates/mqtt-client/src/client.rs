@@ -2,15 +2,19 @@
 
 use crate::connection::{Alive, Events, Status, StatusWatch};
 use crate::error::{
-    AuthenticationError, Closed, DisconnectError, PublishError, SubscribeError, UnsubscribeError,
+    AuthenticationError, Closed, DisconnectError, PublishError, RequestError, SubscribeError,
+    UnsubscribeError,
 };
 use crate::publish::{PublishBuilder, message};
+use crate::request::{RequestBuilder, response};
 use crate::submissions::{Command, Handle, Shared, Stop};
 use crate::subscription::{SubscribeBuilder, Subscription, unsubscribed};
 use bytes::Bytes;
 use core::future::poll_fn;
 use core::time::Duration;
-use mqtt_session::{Disconnect, PropertiesBuf, QoS, ReasonCode, SubscriptionOptions, TopicFilter, TopicName};
+use mqtt_session::{
+    Disconnect, Message, PropertiesBuf, QoS, ReasonCode, SubscriptionOptions, TopicFilter, TopicName,
+};
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -43,6 +47,42 @@ impl Client {
         PublishError: From<T::Error>,
     {
         PublishBuilder::new(&self.alive.shared, message(topic, payload))
+    }
+
+    /// A request that is answered, section 4.10; 5.0 only: await it for the answer. Topic and payload are as for
+    /// [`publish`](Self::publish).
+    ///
+    /// ```no_run
+    /// # async fn example(client: mqtt_client::Client) -> Result<(), mqtt_client::RequestError> {
+    /// let answer = client.request("oven/ask", "temperature").await?;
+    /// println!("{}", String::from_utf8_lossy(answer.payload()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn request<T>(&self, topic: T, payload: impl Into<Bytes>) -> RequestBuilder<'_>
+    where
+        T: TryInto<TopicName>,
+        PublishError: From<T::Error>,
+    {
+        RequestBuilder::new(self, message(topic, payload))
+    }
+
+    /// The answer to a request that was received: a message to its response topic, with its correlation data, at its QoS
+    /// unless another one is set. Await it for its delivery, or [`enqueue`](PublishBuilder::enqueue) it. A message that
+    /// is no request is [`PublishError::NoResponseTopic`].
+    ///
+    /// ```no_run
+    /// # async fn example(client: mqtt_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut questions = client.subscribe("oven/ask").await?;
+    /// while let Some(question) = questions.next().await {
+    ///     client.respond(&question, "180").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn respond(&self, request: &Message, payload: impl Into<Bytes>) -> PublishBuilder<'_> {
+        let correlation = request.properties.view().correlation_data().map(Bytes::copy_from_slice);
+        PublishBuilder::new(&self.alive.shared, response(request, payload.into())).correlation(correlation)
     }
 
     /// A subscription to one topic filter, a `&str`, a `String` or a checked [`TopicFilter`]: await it.
@@ -206,6 +246,15 @@ impl Client {
     /// Ends the client at once and cuts the connection without a goodbye: the server publishes the will.
     pub fn abort(&self) {
         self.alive.shared.stop(Stop::Abort);
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.alive.shared
+    }
+
+    /// That the client has ended, if so; otherwise what else there is to say.
+    pub(crate) fn ended_or(&self, error: RequestError) -> RequestError {
+        self.alive.shared.closed().map_or(error, RequestError::Closed)
     }
 
     /// Waits until the client has ended, and says why.

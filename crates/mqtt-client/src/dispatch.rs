@@ -84,6 +84,7 @@ impl Driver {
                 }
             }
             Command::Detach(holder) => self.router.detach(holder, &mut self.effects),
+            Command::Responses(inbox) => self.responses = Some(inbox),
             Command::Reauthenticate(waiting) => self.reauthenticate(waiting),
             Command::Unmatched(holder, inbox) => self.router.add_unmatched(holder, inbox, &mut self.effects),
         }
@@ -171,6 +172,11 @@ impl Driver {
                 _ => {}
             }
         }
+        if let Some(inbox) = &self.responses
+            && !self.shared.responses.take(inbox, &mut self.effects)
+        {
+            self.responses = None;
+        }
         self.apply_effects();
     }
 
@@ -210,6 +216,7 @@ impl Driver {
         self.up_since = Some(now);
         self.identifies = version.is_v5() && subscription_identifier_available;
         self.shared.set_version(version);
+        self.shared.responses.connected(self.plan.response_topic.as_ref(), &connected);
         self.shared.set_negotiated(Some(connected.negotiated.clone()));
         self.status.send_modify(|status| {
             status.state = State::Connected;

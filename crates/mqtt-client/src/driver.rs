@@ -3,7 +3,7 @@
 use crate::authentication::Authentication;
 use crate::clock::Clock;
 use crate::connection::{Event, State, Status};
-use crate::delivery::Effects;
+use crate::delivery::{Effects, Inbox};
 use crate::error::{Closed, ConnectError};
 use crate::link::Link;
 use crate::plan::Plan;
@@ -45,6 +45,8 @@ pub(crate) struct Driver {
     pub(crate) early: VecDeque<(Instant, Command)>,
     pub(crate) early_size: Size,
     pub(crate) authentication: Authentication,
+    /// Where answers to requests arrive, if there were requests.
+    pub(crate) responses: Option<Arc<Inbox>>,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -105,6 +107,7 @@ impl Driver {
             early: VecDeque::new(),
             early_size: Size::default(),
             authentication: Authentication::default(),
+            responses: None,
             established: false,
             first,
             stop: None,
@@ -236,6 +239,7 @@ impl Driver {
         let closed = self.shared.closed().unwrap_or(closed);
         self.shared.announce(&Event::Closed(closed.clone()));
         self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
+        self.shared.responses.lose();
         self.status.send_modify(|status| {
             status.state = State::Closed;
             status.negotiated = None;

@@ -4,7 +4,7 @@ use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 use mqtt_session::{
-    PropertiesBuf, PropertyError, ProtocolError, ReasonCode, TextError, TopicError, TopicFilter,
+    Outcome, PropertiesBuf, PropertyError, ProtocolError, ReasonCode, TextError, TopicError, TopicFilter,
 };
 use mqtt_session::{UsageError, Version};
 use std::{io, sync::Arc};
@@ -182,6 +182,9 @@ pub enum OptionFault {
     /// Not a string that MQTT can carry.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// Not a topic to publish to.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
     /// A value that the property cannot have.
     #[error(transparent)]
     Property(#[from] PropertyError),
@@ -242,6 +245,10 @@ pub enum PublishError {
     /// The message breaks a rule of the protocol version, or a limit that the server has set.
     #[error("the message cannot be sent: {0}")]
     Refused(#[from] UsageError),
+    /// The message to [respond](crate::Client::respond) to names no response topic: it is not a request. Before 5.0
+    /// there are none.
+    #[error("the message to respond to names no response topic")]
+    NoResponseTopic,
     /// The queue is full; only [`try_enqueue`](crate::PublishBuilder::try_enqueue) says so, the others wait.
     #[error("the queue is full")]
     QueueFull,
@@ -260,6 +267,58 @@ impl PublishError {
 impl From<core::convert::Infallible> for PublishError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}
+    }
+}
+
+/// Why a [request](crate::Client::request) has no answer.
+#[derive(Clone, Debug, ThisError)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The request was not accepted.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// Requests and responses need 5.0.
+    #[error("requests need MQTT 5.0, and this connection speaks {0}")]
+    NeedsV5(Version),
+    /// The subscription for the answers could not be made.
+    #[error("there is nowhere to get the answer: {0}")]
+    Subscribe(#[source] SubscribeError),
+    /// The subscription for the answers was unsubscribed, or refused after the server had lost the session. The next
+    /// request makes it anew.
+    #[error("the subscription for the answers was lost")]
+    SubscriptionLost,
+    /// The server refused the request, it expired, or it was dropped from the queue.
+    #[error("the request was not delivered: {0:?}")]
+    NotDelivered(Outcome),
+    /// The server has the request, and nobody to give it to ([`ReasonCode::NO_MATCHING_SUBSCRIBERS`]).
+    #[error("nobody listens to the topic of the request")]
+    NobodyListens,
+    /// No answer came in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The client has ended.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl RequestError {
+    /// Whether the same call can succeed later. The request may have been heard nevertheless.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::SubscriptionLost | Self::NotDelivered(_) | Self::NobodyListens | Self::Timeout(_) => true,
+            Self::Publish(error) => error.is_retryable(),
+            Self::Subscribe(error) => error.is_retryable(),
+            Self::NeedsV5(_) | Self::Closed(_) => false,
+        }
+    }
+}
+
+impl From<PublishError> for RequestError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Closed(closed) => Self::Closed(closed),
+            error => Self::Publish(error),
+        }
     }
 }
 

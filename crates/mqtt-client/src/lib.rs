@@ -71,6 +71,10 @@
 //! # }
 //! ```
 //!
+//! # Requests and responses
+//!
+//! [`Client::request`] publishes a message and waits for its answer, [`Client::respond`] gives one; 5.0 only.
+//!
 //! # Ending
 //!
 //! [`Client::drain`] waits for what is under way and says what was left, [`Client::disconnect`] says goodbye,
@@ -100,7 +104,9 @@ mod plan;
 mod publish;
 mod queue;
 mod reconnect;
+mod request;
 mod requests;
+mod responses;
 mod room;
 mod router;
 mod submissions;
@@ -112,12 +118,13 @@ pub use crate::builder::{ConnectBuilder, connect};
 pub use crate::client::Client;
 pub use crate::connection::{Event, Events, State, Status, StatusWatch};
 pub use crate::error::{
-    AuthenticationError, Closed, ConnectError, DisconnectError, OptionFault, PublishError, SubscribeError,
-    UnsubscribeError, UrlError,
+    AuthenticationError, Closed, ConnectError, DisconnectError, OptionFault, PublishError, RequestError,
+    SubscribeError, UnsubscribeError, UrlError,
 };
 pub use crate::plan::Protocol;
 pub use crate::publish::{DeliveryToken, Enqueue, Publish, PublishBuilder};
 pub use crate::reconnect::ReconnectPolicy;
+pub use crate::request::RequestBuilder;
 pub use crate::subscription::{SubscribeBuilder, Subscription};
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Properties, PropertiesBuf,

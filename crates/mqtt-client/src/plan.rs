@@ -8,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 use mqtt_session::{
     CleanStart, Config, Disconnect, Limits, OnSessionLost, PropertiesBuf, Property, ReasonCode, Session,
-    Text, UsageError, Version, Will,
+    Text, TopicName, UsageError, Version, Will,
 };
 use mqtt_transport::Connect;
 use std::io;
@@ -69,6 +69,7 @@ pub(crate) struct Plan {
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) authenticator: Option<NewAuthenticator>,
+    pub(crate) response_topic: Option<TopicName>,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -86,6 +87,7 @@ impl Plan {
         connect_timeout: Duration,
         reconnect: ReconnectPolicy,
         authenticator: Option<NewAuthenticator>,
+        response_topic: Option<TopicName>,
         options: Options,
         protocol: Protocol,
     ) -> Self {
@@ -100,6 +102,7 @@ impl Plan {
             connect_timeout,
             reconnect,
             authenticator,
+            response_topic,
             options,
             versions,
             current: 0,
@@ -189,6 +192,10 @@ impl Plan {
     fn config(&self, version: Version) -> Result<Config, ConnectError> {
         let options = self.options.clone();
         options.check(version)?;
+        if self.response_topic.is_some() && !version.is_v5() {
+            let (option, fault) = ("response_topic", OptionFault::NeedsV5(version));
+            return Err(ConnectError::InvalidOption { option, fault });
+        }
         if self.authenticator.is_some() {
             let fault = match version {
                 Version::V5 if options.authentication.is_none() => None,
@@ -254,8 +261,8 @@ impl Options {
             (self.topic_alias_maximum.is_some(), "topic_alias_maximum"),
             (!self.user_properties.is_empty(), "user_property"),
             (self.will.as_ref().is_some_and(|will| !will.properties.is_empty()), "will"),
-            (self.request_response_information.is_some(), "connect_properties"),
-            (self.request_problem_information.is_some(), "connect_properties"),
+            (self.request_response_information.is_some(), "request_response_information"),
+            (self.request_problem_information.is_some(), "request_problem_information"),
             (self.authentication.is_some(), "connect_properties"),
         ];
         if let Some((_, option)) = newer.into_iter().find(|(set, _)| *set) {

@@ -2,8 +2,10 @@
 
 use crate::cells::{CellId, Fate};
 use crate::error::PublishError;
+use crate::request::with_correlation;
 use crate::room::Ticket;
 use crate::submissions::Shared;
+use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use mqtt_session::{Message, Outcome, PropertiesBuf, QoS, TopicName};
@@ -22,11 +24,18 @@ use tokio::task::coop;
 pub struct PublishBuilder<'a> {
     shared: &'a Arc<Shared>,
     message: Result<Message, PublishError>,
+    /// What shows which request this answers.
+    correlation: Option<Bytes>,
 }
 
 impl<'a> PublishBuilder<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, message: Result<Message, PublishError>) -> Self {
-        Self { shared, message }
+        Self { shared, message, correlation: None }
+    }
+
+    pub(crate) fn correlation(mut self, correlation: Option<Bytes>) -> Self {
+        self.correlation = correlation;
+        self
     }
 
     /// The quality of service; 0 if it is not set.
@@ -55,11 +64,12 @@ impl<'a> PublishBuilder<'a> {
     ///
     /// The topic is not usable, the message breaks a rule or a known limit of the server, or the client has ended.
     pub fn enqueue(self) -> Enqueue<'a> {
-        let (message, error) = match self.message {
+        let shared = self.shared;
+        let (message, error) = match self.message() {
             Ok(message) => (Some(message), None),
             Err(error) => (None, Some(error)),
         };
-        Enqueue { shared: self.shared, message, error, ticket: None }
+        Enqueue { shared, message, error, ticket: None }
     }
 
     /// Accepts the message if there is room for it right now and nobody waits in line.
@@ -68,8 +78,17 @@ impl<'a> PublishBuilder<'a> {
     ///
     /// [`PublishError::QueueFull`], and those of [`enqueue`](Self::enqueue).
     pub fn try_enqueue(self) -> Result<DeliveryToken, PublishError> {
-        let cell = self.shared.try_publish(self.message?)?;
-        Ok(DeliveryToken::new(self.shared, cell))
+        let shared = self.shared;
+        let cell = shared.try_publish(self.message()?)?;
+        Ok(DeliveryToken::new(shared, cell))
+    }
+
+    fn message(self) -> Result<Message, PublishError> {
+        let mut message = self.message?;
+        if let Some(correlation) = self.correlation {
+            message.properties = with_correlation(&message.properties, &correlation)?;
+        }
+        Ok(message)
     }
 
     fn with(mut self, set: impl FnOnce(&mut Message)) -> Self {
@@ -197,7 +216,7 @@ impl Drop for DeliveryToken {
 }
 
 /// A message to publish, if its topic is one.
-pub(crate) fn message<T>(topic: T, payload: impl Into<bytes::Bytes>) -> Result<Message, PublishError>
+pub(crate) fn message<T>(topic: T, payload: impl Into<Bytes>) -> Result<Message, PublishError>
 where
     T: TryInto<TopicName>,
     PublishError: From<T::Error>,

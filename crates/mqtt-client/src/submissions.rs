@@ -9,6 +9,7 @@ use crate::connection::{Event, Events};
 use crate::delivery::{HolderId, Inbox};
 use crate::error::{Closed, PublishError};
 use crate::queue::Queue;
+use crate::responses::Responses;
 use crate::room::{Room, Size, Ticket};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::{
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     /// A stream of what no subscription takes.
     Unmatched(HolderId, Arc<Inbox>),
     Reauthenticate(Reauthenticating),
+    /// Where answers to requests arrive.
+    Responses(Arc<Inbox>),
 }
 
 impl Command {
@@ -104,6 +107,7 @@ pub(crate) struct Load {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) responses: Responses,
     inner: Mutex<Inner>,
 }
 
@@ -140,6 +144,7 @@ impl Shared {
     pub(crate) fn new(limit: Size) -> Self {
         let first_listener = Arc::new(Queue::new(Events::CAPACITY));
         Self {
+            responses: Responses::new(),
             inner: Mutex::new(Inner {
                 commands: Vec::new(),
                 acks: Vec::new(),
@@ -371,6 +376,11 @@ impl Shared {
         drop(displaced);
         exchange.wakers.drain(..).for_each(Waker::wake);
         news
+    }
+
+    /// The version that is spoken, as far as it is known.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.lock().version
     }
 
     pub(crate) fn set_version(&self, version: Version) {

@@ -158,6 +158,12 @@ impl Subscription {
         unmatched
     }
 
+    /// Leaves the queue to whoever empties it. The filters stay subscribed.
+    pub(crate) fn into_inbox(mut self) -> Arc<Inbox> {
+        self.left = true;
+        self.inbox.clone()
+    }
+
     /// The next message, acknowledged by being taken; `None` when the stream has ended.
     ///
     /// Dropping the future loses no message.
