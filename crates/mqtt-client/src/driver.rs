@@ -4,6 +4,7 @@ use crate::authentication::Authentication;
 use crate::clock::Clock;
 use crate::connection::{Event, State, Status};
 use crate::delivery::{Effects, Inbox};
+use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::link::Link;
 use crate::plan::Plan;
@@ -33,8 +34,8 @@ const ROUNDS: usize = 64;
 pub(crate) struct Driver {
     pub(crate) shared: Arc<Shared>,
     pub(crate) plan: Plan,
-    clock: Clock,
-    backoff: Backoff,
+    pub(crate) clock: Clock,
+    pub(crate) backoff: Backoff,
     pub(crate) session: Session,
     pub(crate) router: Router,
     pub(crate) requests: Requests,
@@ -60,6 +61,8 @@ pub(crate) struct Driver {
     last_words: bool,
     /// Since when the connection is up.
     pub(crate) up_since: Option<Instant>,
+    /// The server has said something on it, after its CONNACK.
+    pub(crate) heard: bool,
     /// Until when messages that nobody takes are kept.
     pub(crate) hold_until: Option<Instant>,
     /// Subscriptions whose queues are full.
@@ -72,12 +75,6 @@ pub(crate) struct Driver {
     pub(crate) next_identifier: u32,
     pub(crate) status: watch::Sender<Status>,
     over: bool,
-}
-
-/// Why there is no connection any more.
-enum Over {
-    Stopped(Stop),
-    Failed(ConnectError),
 }
 
 /// # The life of a client
@@ -115,6 +112,7 @@ impl Driver {
             ended: None,
             last_words: false,
             up_since: None,
+            heard: false,
             hold_until: None,
             full: 0,
             paused: false,
@@ -135,6 +133,7 @@ impl Driver {
                 Over::Stopped(stop) => return stop.closed(),
                 Over::Failed(cause) => cause,
             };
+            let cause = self.judge(cause);
             self.authentication.end(&cause);
             // The server may not know the version: the next older one is tried at once.
             if !self.established && self.plan.fall_back(&cause) {
@@ -173,32 +172,6 @@ impl Driver {
         let over = poll_fn(|cx| self.poll_link(cx, &mut link, deadline)).await;
         self.hang_up(&mut link).await;
         over
-    }
-
-    /// How long to wait before the next attempt; `None` if there is to be none.
-    fn retry_delay(&mut self, cause: &ConnectError) -> Option<Duration> {
-        let held = self.up_since.take().map(|since| self.clock.now().saturating_duration_since(since));
-        self.backoff.held_for(held.unwrap_or_default());
-        let retry_in = if self.first.is_some() || !cause.is_retryable() {
-            None
-        } else {
-            self.backoff.next_delay(fastrand::f64())
-        };
-        let failures = self.backoff.row();
-        self.status.send_modify(|status| {
-            status.failures = failures;
-            status.last_error = Some(cause.clone());
-            status.negotiated = None;
-            if let Some(delay) = retry_in {
-                status.state = State::Waiting { delay };
-            }
-        });
-        self.shared.announce(&Event::Disconnected { cause: cause.clone(), retry_in });
-        if let Some(first) = self.first.take() {
-            // A receiver that is gone has dropped its handle too, which ends the client.
-            _ = first.send(Err(cause.clone()));
-        }
-        retry_in
     }
 
     async fn wait(&mut self, delay: Duration) -> Option<Stop> {
@@ -376,6 +349,7 @@ impl Driver {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(ConnectError::PeerClosed)),
             Poll::Ready(Ok(_)) => {
                 self.answered = 0;
+                self.heard |= self.up_since.is_some();
                 self.session.handle_input(now, &mut link.input);
                 Poll::Ready(Ok(()))
             }

@@ -57,6 +57,17 @@ pub enum ConnectError {
     /// The server closed the connection without a word.
     #[error("the server closed the connection")]
     PeerClosed,
+    /// Another client seems to use the same client identifier: a server of 3.x, which cannot say so, closed so many
+    /// connections in a row as it does when another client takes over `[MQTT-3.1.4-2/3.1.1]`. It is a guess:
+    /// [`ReconnectPolicy`](crate::ReconnectPolicy) says what it goes by, and how to turn it off.
+    #[error(
+        "the server closed {connections} connections in a row without a word: \
+         another client seems to use the same client identifier"
+    )]
+    AssumedTakeover {
+        /// The connections.
+        connections: u32,
+    },
     /// The server did not answer a PINGREQ in time.
     #[error("the server did not answer a ping")]
     PingTimeout,
@@ -78,6 +89,7 @@ impl ConnectError {
             Self::InvalidUrl(_)
             | Self::InvalidOption { .. }
             | Self::NoRuntime
+            | Self::AssumedTakeover { .. }
             | Self::Authentication(_)
             | Self::Cancelled => false,
         }

@@ -98,6 +98,7 @@ mod connection;
 mod delivery;
 mod dispatch;
 mod driver;
+mod ending;
 mod error;
 mod link;
 mod plan;
