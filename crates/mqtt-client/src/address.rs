@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub(crate) struct Address {
     host: String,
     port: u16,
+    /// That of the scheme.
+    default_port: u16,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Vec<u8>>,
 }
@@ -35,9 +37,19 @@ impl Address {
         Ok(Self {
             host: host.to_owned(),
             port: port.unwrap_or(default_port),
+            default_port,
             username: Some(username).filter(|username| !username.is_empty()),
             password,
         })
+    }
+
+    /// The same at another `HOST[:PORT]`, section 4.11. Without a port it is that of the scheme.
+    pub(crate) fn elsewhere(&self, server: &str) -> Result<Self, UrlError> {
+        if server.contains(['/', '?', '#', '@']) {
+            return Err(UrlError::Host);
+        }
+        let (host, port) = split_port(server)?;
+        Ok(Self { host: host.to_owned(), port: port.unwrap_or(self.default_port), ..self.clone() })
     }
 
     pub(crate) fn connector(&self) -> Arc<dyn Connect> {
@@ -113,7 +125,7 @@ mod tests {
     use super::*;
 
     fn parsed(url: &str) -> (String, u16, Option<String>, Option<Vec<u8>>) {
-        let Address { host, port, username, password } = Address::parse(url).unwrap();
+        let Address { host, port, username, password, .. } = Address::parse(url).unwrap();
         (host, port, username, password)
     }
 
@@ -146,6 +158,27 @@ mod tests {
         assert_eq!(parsed("mqtt://:token@host").3.as_deref(), Some(&b"token"[..]));
         assert_eq!(parsed("mqtt://anna:@host").3.as_deref(), Some(&b""[..]));
         assert_eq!(parsed("mqtt://a@b@host").2.as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn elsewhere_is_the_same_but_for_host_and_port() {
+        let here = Address::parse("mqtt://anna:secret@here:2883").unwrap();
+        for (server, host, port) in [
+            ("there", "there", 1883),
+            ("there:99", "there", 99),
+            ("[::1]", "::1", 1883),
+            ("[::1]:99", "::1", 99),
+        ] {
+            let there = here.elsewhere(server).unwrap();
+            assert_eq!((there.host.as_str(), there.port), (host, port));
+            assert_eq!(
+                (there.username.as_deref(), there.password.as_deref()),
+                (Some("anna"), Some(&b"secret"[..]))
+            );
+        }
+        for server in ["", "a/b", "mqtt://there", "::1", "there:x"] {
+            assert!(here.elsewhere(server).is_err(), "{server}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::error::{ConnectError, OptionFault};
 use crate::plan::{Options, Plan, Protocol};
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
+use crate::servers::{Server, Servers};
 use crate::submissions::Shared;
 use bytes::Bytes;
 use core::fmt;
@@ -36,6 +37,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         authenticator: None,
         response_topic: None,
         connector: None,
+        follow_server_reference: false,
         fault: None,
     }
 }
@@ -59,6 +61,7 @@ pub struct ConnectBuilder {
     authenticator: Option<NewAuthenticator>,
     response_topic: Option<TopicName>,
     connector: Option<Arc<dyn Connect>>,
+    follow_server_reference: bool,
     /// The first option that could not even be kept.
     fault: Option<(&'static str, OptionFault)>,
 }
@@ -263,6 +266,24 @@ impl ConnectBuilder {
         self
     }
 
+    /// Whether to go where a server sends the client, section 4.11: a 5.0 server may refuse or end a connection and name
+    /// others, for now ([`ReasonCode::USE_ANOTHER_SERVER`](crate::ReasonCode::USE_ANOTHER_SERVER)) or for good
+    /// ([`ReasonCode::SERVER_MOVED`](crate::ReasonCode::SERVER_MOVED)). Not if it is not set: such an end is then final, and
+    /// [`ConnectError::server_reference`] tells.
+    ///
+    /// The servers it names, `HOST[:PORT]` with spaces between, are tried at once and in that order, by the scheme of the
+    /// URL, whose port holds for those without one. After five such hops in a row the client gives up. When a connection
+    /// to a server named for now has ended, the next attempt goes to the server of the URL again.
+    ///
+    /// The servers that are named get the user name and password of this client, or whatever its
+    /// [`authenticator`](Self::authenticator) says. Who can forge what the server says can so have them sent anywhere:
+    /// turn it on only where the connection is protected, or nothing is secret. It does not go together with a
+    /// [`connector`](Self::connector) of one's own, which knows only its own server.
+    pub fn follow_server_reference(mut self, follow: bool) -> Self {
+        self.follow_server_reference = follow;
+        self
+    }
+
     /// Starts the client and does not wait for a connection: it tries until it succeeds, or until its policy or a cause
     /// that does not pass ends it.
     ///
@@ -300,28 +321,18 @@ impl ConnectBuilder {
         if let Some((option, fault)) = self.fault {
             return Err(ConnectError::InvalidOption { option, fault });
         }
-        let address = Address::parse(&self.url)?;
-        let connector = self.connector.unwrap_or_else(|| address.connector());
+        let server = Server::new(Address::parse(&self.url)?, self.connector)?;
+        let servers = Servers::new(server, Vec::new(), self.follow_server_reference);
+        servers.check()?;
         let mut options = self.options;
         options.client_id = match self.client_id {
             Some(id) => id,
             None => random_id(),
         };
-        if options.username.is_none() && options.password.is_none() {
-            let username = address.username.map(Text::try_from).transpose();
-            options.username = username
-                .map_err(|fault| ConnectError::InvalidOption { option: "username", fault: fault.into() })?;
-            options.password = address.password.map(Bytes::from);
-        }
-        Ok(Plan::new(
-            connector,
-            self.connect_timeout,
-            self.reconnect,
-            self.authenticator,
-            self.response_topic,
-            options,
-            self.protocol,
-        ))
+        let mut plan = Plan::new(servers, self.connect_timeout, self.reconnect, options, self.protocol);
+        plan.authenticator = self.authenticator;
+        plan.response_topic = self.response_topic;
+        Ok(plan)
     }
 
     fn set_password(mut self, option: &'static str, password: Bytes) -> Self {

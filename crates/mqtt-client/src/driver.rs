@@ -133,13 +133,14 @@ impl Driver {
                 Over::Stopped(stop) => return stop.closed(),
                 Over::Failed(cause) => cause,
             };
-            let cause = self.judge(cause);
+            let held = self.held();
+            let cause = self.judge(cause, held);
             self.authentication.end(&cause);
             // The server may not know the version: the next older one is tried at once.
             if !self.established && self.plan.fall_back(&cause) {
                 continue;
             }
-            let Some(delay) = self.retry_delay(&cause) else { return Closed::Failed(cause) };
+            let Some(delay) = self.retry_delay(&cause, held) else { return Closed::Failed(cause) };
             if let Some(stop) = self.wait(delay).await {
                 return stop.closed();
             }
@@ -155,9 +156,11 @@ impl Driver {
                 Ok(session) => self.session = session,
                 Err(error) => return Over::Failed(error),
             }
+        } else if let Err(error) = self.plan.renew_credentials(&mut self.session) {
+            return Over::Failed(error);
         }
         let deadline = self.clock.now() + self.plan.connect_timeout;
-        let connector = self.plan.connector.clone();
+        let connector = self.plan.servers.current().connector.clone();
         let mut dialling = connector.connect();
         let opened = poll_fn(|cx| self.poll_dial(cx, &mut dialling, deadline)).await;
         let mut link = match opened {

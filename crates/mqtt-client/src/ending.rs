@@ -14,9 +14,13 @@ pub(crate) enum Over {
 }
 
 impl Driver {
+    /// How long the connection was up that has just ended; `None` if there was none.
+    pub(crate) fn held(&mut self) -> Option<Duration> {
+        self.up_since.take().map(|since| self.clock.now().saturating_duration_since(since))
+    }
+
     /// Looks at the end of a connection beside those before it: several of a kind can mean more than the last alone.
-    pub(crate) fn judge(&mut self, cause: ConnectError) -> ConnectError {
-        let held = self.up_since.take().map(|since| self.clock.now().saturating_duration_since(since));
+    pub(crate) fn judge(&mut self, cause: ConnectError, held: Option<Duration>) -> ConnectError {
         let ending = Ending {
             held,
             // A 5.0 server says when another client takes over `[MQTT-3.1.4-3]`.
@@ -31,8 +35,11 @@ impl Driver {
     }
 
     /// How long to wait before the next attempt; `None` if there is to be none.
-    pub(crate) fn retry_delay(&mut self, cause: &ConnectError) -> Option<Duration> {
-        let retry_in = if self.first.is_some() || !cause.is_retryable() {
+    pub(crate) fn retry_delay(&mut self, cause: &ConnectError, held: Option<Duration>) -> Option<Duration> {
+        let stable = held.is_some_and(|held| self.backoff.is_stable(held));
+        let retry_in = if self.plan.servers.turn(cause, held.is_some(), stable) {
+            Some(Duration::ZERO)
+        } else if self.first.is_some() || !cause.is_retryable() {
             None
         } else {
             self.backoff.next_delay(fastrand::f64())
@@ -47,7 +54,9 @@ impl Driver {
             }
         });
         self.shared.announce(&Event::Disconnected { cause: cause.clone(), retry_in });
-        if let Some(first) = self.first.take() {
+        if retry_in.is_none()
+            && let Some(first) = self.first.take()
+        {
             // A receiver that is gone has dropped its handle too, which ends the client.
             _ = first.send(Err(cause.clone()));
         }

@@ -95,6 +95,17 @@ impl ConnectError {
         }
     }
 
+    /// Where the server sends its clients, section 4.11: one or more `HOST[:PORT]` with spaces between.
+    /// [`follow_server_reference`](crate::ConnectBuilder::follow_server_reference) goes there.
+    pub fn server_reference(&self) -> Option<&str> {
+        match self {
+            Self::Refused { properties, .. } | Self::Disconnected { properties, .. } => {
+                properties.view().server_reference()
+            }
+            _ => None,
+        }
+    }
+
     /// The reason code, if the server gave one or was given one.
     pub fn reason(&self) -> Option<ReasonCode> {
         match self {
@@ -138,14 +149,18 @@ fn is_passing(reason: ReasonCode) -> bool {
     )
 }
 
-/// A reason code with the reason string beside it, if there is one.
+/// A reason code with reason string and server reference beside it, if there are any.
 struct Reason<'a>(ReasonCode, &'a PropertiesBuf);
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1.view().reason_string() {
-            Some(text) => write!(f, "{} ({text})", self.0),
-            None => self.0.fmt(f),
+        self.0.fmt(f)?;
+        if let Some(text) = self.1.view().reason_string() {
+            write!(f, " ({text})")?;
+        }
+        match self.1.view().server_reference() {
+            Some(servers) => write!(f, ", see {servers}"),
+            None => Ok(()),
         }
     }
 }

@@ -110,6 +110,7 @@ mod requests;
 mod responses;
 mod room;
 mod router;
+mod servers;
 mod submissions;
 mod subscription;
 mod trie;

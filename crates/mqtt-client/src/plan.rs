@@ -3,6 +3,7 @@
 use crate::authentication::NewAuthenticator;
 use crate::error::{ConnectError, OptionFault};
 use crate::reconnect::ReconnectPolicy;
+use crate::servers::Servers;
 use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
@@ -10,9 +11,7 @@ use mqtt_session::{
     CleanStart, Config, Disconnect, Limits, OnSessionLost, PropertiesBuf, Property, ReasonCode, Session,
     Text, TopicName, UsageError, Version, Will,
 };
-use mqtt_transport::Connect;
 use std::io;
-use std::sync::Arc;
 
 /// Which version of MQTT to speak.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,7 +64,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) struct Plan {
-    pub(crate) connector: Arc<dyn Connect>,
+    pub(crate) servers: Servers,
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) authenticator: Option<NewAuthenticator>,
@@ -83,11 +82,9 @@ const SESSION_EXPIRY: u32 = 300;
 
 impl Plan {
     pub(crate) fn new(
-        connector: Arc<dyn Connect>,
+        servers: Servers,
         connect_timeout: Duration,
         reconnect: ReconnectPolicy,
-        authenticator: Option<NewAuthenticator>,
-        response_topic: Option<TopicName>,
         options: Options,
         protocol: Protocol,
     ) -> Self {
@@ -98,11 +95,11 @@ impl Plan {
             Protocol::V3_1 => vec![Version::V3_1],
         };
         Self {
-            connector,
+            servers,
             connect_timeout,
             reconnect,
-            authenticator,
-            response_topic,
+            authenticator: None,
+            response_topic: None,
             options,
             versions,
             current: 0,
@@ -115,6 +112,27 @@ impl Plan {
         let config = self.config(self.version())?;
         Session::new(config).map_err(|error| ConnectError::InvalidOption {
             option: blame(error),
+            fault: OptionFault::Session(error),
+        })
+    }
+
+    /// User name and password for the current server: the application's, or else those of its URL.
+    pub(crate) fn credentials(&self) -> (Option<Text>, Option<Bytes>) {
+        let Options { username, password, .. } = &self.options;
+        match (username, password) {
+            (None, None) => {
+                let server = self.servers.current();
+                (server.username.clone(), server.password.clone())
+            }
+            own => (own.0.clone(), own.1.clone()),
+        }
+    }
+
+    /// Those of the current server, for a session that was made for an earlier one.
+    pub(crate) fn renew_credentials(&self, session: &mut Session) -> Result<(), ConnectError> {
+        let (username, password) = self.credentials();
+        session.set_credentials(username, password).map_err(|error| ConnectError::InvalidOption {
+            option: "credentials",
             fault: OptionFault::Session(error),
         })
     }
@@ -190,7 +208,8 @@ impl Plan {
     }
 
     fn config(&self, version: Version) -> Result<Config, ConnectError> {
-        let options = self.options.clone();
+        let mut options = self.options.clone();
+        (options.username, options.password) = self.credentials();
         options.check(version)?;
         if self.response_topic.is_some() && !version.is_v5() {
             let (option, fault) = ("response_topic", OptionFault::NeedsV5(version));

@@ -123,9 +123,9 @@ const WELCOME: Duration = Duration::from_secs(1);
 
 impl Ending {
     /// Whether it speaks for a takeover, against one, or (`None`) neither. See [`ReconnectPolicy`] for the reasons.
-    fn is_takeover(&self, stable_after: Duration) -> Option<bool> {
+    fn is_takeover(&self, stable: bool) -> Option<bool> {
         match self.held {
-            Some(held) if self.wordless && held < stable_after => {
+            Some(held) if self.wordless && !stable => {
                 ((self.heard || held >= WELCOME) && !self.unanswered).then_some(true)
             }
             _ => Some(false),
@@ -155,13 +155,18 @@ impl Backoff {
         Some(Duration::try_from_secs_f64(ceiling.as_secs_f64() * random).unwrap_or(ceiling).min(ceiling))
     }
 
+    /// Whether a connection that held for so long counts as a success.
+    pub(crate) fn is_stable(&self, held: Duration) -> bool {
+        held >= self.policy.stable_after
+    }
+
     /// A connection has ended, or an attempt failed. Returns the number of takeovers if there were enough of them.
     pub(crate) fn ended(&mut self, ending: &Ending) -> Option<u32> {
-        let stable_after = self.policy.stable_after;
-        if ending.held.is_some_and(|held| held >= stable_after) {
+        let stable = ending.held.is_some_and(|held| self.is_stable(held));
+        if stable {
             self.row = 0;
         }
-        match ending.is_takeover(stable_after) {
+        match ending.is_takeover(stable) {
             Some(true) => self.takeovers += 1,
             Some(false) => self.takeovers = 0,
             None => {}

@@ -246,7 +246,7 @@ async fn options_that_a_version_does_not_have() {
             (start().topic_alias_maximum(10), "topic_alias_maximum"),
             (start().user_property("a", "b"), "user_property"),
             (start().connect_properties(property.clone()), "user_property"),
-            (start().connect_properties(wants_information.clone()), "connect_properties"),
+            (start().connect_properties(wants_information.clone()), "request_response_information"),
             (start().will(will.clone()), "will"),
         ] {
             let error = builder.await.unwrap_err();
