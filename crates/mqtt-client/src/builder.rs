@@ -13,8 +13,11 @@ use crate::servers::{Server, Servers};
 use crate::submissions::Shared;
 use bytes::Bytes;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::time::Duration;
-use mqtt_session::{CleanStart, OnSessionLost, PropertiesBuf, Property, Text, TextError, TopicName, Will};
+use mqtt_session::{
+    CleanStart, OnSessionLost, Overflow, PropertiesBuf, Property, Text, TextError, TopicName, Will,
+};
 use mqtt_transport::{BoxFuture, Connect};
 use std::sync::Arc;
 use tokio::runtime::Handle as Runtime;
@@ -28,12 +31,11 @@ use tokio::sync::{oneshot, watch};
 pub fn connect(url: &str) -> ConnectBuilder {
     ConnectBuilder {
         url: url.to_owned(),
-        options: Options::default(),
+        options: Options { queue: Size { messages: 10_000, bytes: 64 * 1024 * 1024 }, ..Options::default() },
         client_id: None,
         protocol: Protocol::default(),
         connect_timeout: Duration::from_secs(10),
         reconnect: ReconnectPolicy::default(),
-        queue: Size { messages: 10_000, bytes: 64 * 1024 * 1024 },
         authenticator: None,
         response_topic: None,
         connector: None,
@@ -57,7 +59,6 @@ pub struct ConnectBuilder {
     protocol: Protocol,
     connect_timeout: Duration,
     reconnect: ReconnectPolicy,
-    queue: Size,
     authenticator: Option<NewAuthenticator>,
     response_topic: Option<TopicName>,
     connector: Option<Arc<dyn Connect>>,
@@ -248,7 +249,37 @@ impl ConnectBuilder {
     /// for their acknowledgement. A message larger than `bytes` is accepted alone. 10,000 messages and 64 MiB if it is
     /// not set.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
-        self.queue = Size { messages: messages.max(1), bytes };
+        self.options.queue = Size { messages: messages.max(1), bytes };
+        self
+    }
+
+    /// What gives way when the [`queue`](Self::queue) is full. Nothing if it is not set ([`Overflow::Refuse`]): publishing
+    /// waits for room, and [`try_enqueue`](crate::PublishBuilder::try_enqueue) fails.
+    ///
+    /// With any other policy publishing never waits for the network, and what is dropped completes with
+    /// [`Outcome::Dropped`](crate::Outcome::Dropped). Beside the queue as many messages and bytes again may lie there
+    /// that the client's task has not looked at yet; if it falls so far behind, it is waited for.
+    pub fn queue_overflow(mut self, overflow: Overflow) -> Self {
+        self.options.overflow = overflow;
+        self
+    }
+
+    /// Sends messages and PUBRELs again that the server has not acknowledged for so long, on the connection that stands,
+    /// with DUP; before 5.0 only, which forbids it, and so not with [`Protocol::Auto`]. Some old servers rely on it.
+    /// Never if it is not set: what is unacknowledged is sent again on the next connection.
+    pub fn retransmit_after(mut self, time: Duration) -> Self {
+        self.options.retransmit_after = Some(time);
+        self
+    }
+
+    /// Gives up a message with which so many connections in a row ended ([`Outcome::SetAside`](crate::Outcome::SetAside)):
+    /// a server that cannot bear it would close on it for ever. Never if it is not set, since the standard wants it sent
+    /// again `[MQTT-4.4.0-1]`.
+    pub fn set_aside_after(mut self, connections: u32) -> Self {
+        match NonZeroU32::new(connections) {
+            None => self.fault("set_aside_after", OptionFault::Zero),
+            connections => self.options.set_aside_after = connections,
+        }
         self
     }
 
@@ -305,11 +336,10 @@ impl ConnectBuilder {
         self,
         first: Option<oneshot::Sender<Result<(), ConnectError>>>,
     ) -> Result<Client, ConnectError> {
-        let queue = self.queue;
         let plan = self.plan()?;
         let session = plan.session()?;
         let runtime = Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
-        let shared = Arc::new(Shared::new(queue));
+        let shared = Arc::new(Shared::new(plan.queue()));
         let (status, changes) = watch::channel(Status::default());
         let driver = Driver::new(plan, session, shared.clone(), status, first);
         runtime.spawn(driver.run());

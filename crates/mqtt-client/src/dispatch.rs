@@ -5,8 +5,7 @@ use crate::connection::{Event, State};
 use crate::delivery::HolderId;
 use crate::driver::Driver;
 use crate::requests::Request;
-use crate::room::Size;
-use crate::submissions::{Command, Subscribe, size_of};
+use crate::submissions::{Command, Subscribe};
 use core::task::Waker;
 use core::time::Duration;
 use mqtt_session::{
@@ -46,17 +45,16 @@ impl Driver {
     }
 
     fn keep_for_later(&mut self, now: Instant, command: Command) {
-        match &command {
-            Command::Publish(message, _) => self.early_size += size_of(message),
-            Command::Reauthenticate(_) => return self.handle_command(now, command),
-            _ => {}
+        if matches!(command, Command::Reauthenticate(_)) {
+            return self.handle_command(now, command);
         }
-        self.early.push_back((now, command));
+        for cell in self.early.push(now, command) {
+            self.settle(cell, Fate::Outcome(Outcome::Dropped));
+        }
     }
 
     fn handle_early(&mut self) {
-        self.early_size = Size::default();
-        for (since, command) in core::mem::take(&mut self.early) {
+        for (since, command) in self.early.take() {
             self.handle_command(since, command);
         }
     }

@@ -4,6 +4,7 @@ use crate::authentication::Authentication;
 use crate::clock::Clock;
 use crate::connection::{Event, State, Status};
 use crate::delivery::{Effects, Inbox};
+use crate::early::Early;
 use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::link::Link;
@@ -18,7 +19,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use mqtt_session::{Disconnect, End, Event as SessionEvent, Instant, ReasonCode, Session};
 use mqtt_transport::{BoxFuture, BoxTransport};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -43,8 +43,7 @@ pub(crate) struct Driver {
     pub(crate) effects: Effects,
     /// What was asked for before the first connection, and when. It goes to the session once it is certain which
     /// version is spoken and what the server allows.
-    pub(crate) early: VecDeque<(Instant, Command)>,
-    pub(crate) early_size: Size,
+    pub(crate) early: Early,
     pub(crate) authentication: Authentication,
     /// Where answers to requests arrive, if there were requests.
     pub(crate) responses: Option<Arc<Inbox>>,
@@ -95,14 +94,13 @@ impl Driver {
             backoff: Backoff::new(plan.reconnect.clone()),
             identifies: false,
             next_identifier: plan.first_identifier(),
+            early: Early::new(plan.queue()),
             plan,
             session,
             router: Router::new(),
             requests: Requests::default(),
             exchange: Exchange::default(),
             effects: Effects::default(),
-            early: VecDeque::new(),
-            early_size: Size::default(),
             authentication: Authentication::default(),
             responses: None,
             established: false,
@@ -209,7 +207,7 @@ impl Driver {
                 self.complete(token, outcome);
             }
         }
-        let early = self.early.drain(..).map(|(_, command)| command);
+        let early = self.early.take().into_iter().map(|(_, command)| command);
         let unheard = early.chain(self.exchange.commands.drain(..)).filter_map(Command::go_unheard);
         unheard.chain(self.router.end()).for_each(Waker::wake);
         let closed = self.shared.closed().unwrap_or(closed);
@@ -441,7 +439,7 @@ impl Driver {
     /// Brings the handles what is done, and takes what they ask. True if there is something to do.
     fn swap(&mut self, park: Option<&Waker>) -> bool {
         let queued = Size { messages: self.session.queued(), bytes: self.session.queued_bytes() };
-        let load = Load { queued: queued + self.early_size, open: self.requests.len() + self.early.len() };
+        let load = Load { queued: queued + self.early.size(), open: self.requests.len() + self.early.len() };
         self.shared.exchange(&mut self.exchange, load, park)
     }
 }

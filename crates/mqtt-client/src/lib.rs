@@ -82,7 +82,8 @@
 //!
 //! # Memory
 //!
-//! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more. Incoming, the queue of each
+//! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more; twice that for moments if
+//! messages give way to others ([`ConnectBuilder::queue_overflow`]). Incoming, the queue of each
 //! subscription holds its capacity and what one read of 16 KiB brings; while one of the client's own requests is under
 //! way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
 //! ([`ConnectBuilder::receive_maximum`]). A received message shares the buffer that it was read into:
@@ -98,6 +99,7 @@ mod connection;
 mod delivery;
 mod dispatch;
 mod driver;
+mod early;
 mod ending;
 mod error;
 mod link;
@@ -129,7 +131,7 @@ pub use crate::reconnect::ReconnectPolicy;
 pub use crate::request::RequestBuilder;
 pub use crate::subscription::{SubscribeBuilder, Subscription};
 pub use mqtt_session::{
-    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Properties, PropertiesBuf,
+    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,
     PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,
     SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
 };

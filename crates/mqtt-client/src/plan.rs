@@ -3,13 +3,15 @@
 use crate::authentication::NewAuthenticator;
 use crate::error::{ConnectError, OptionFault};
 use crate::reconnect::ReconnectPolicy;
+use crate::room::Size;
 use crate::servers::Servers;
 use bytes::Bytes;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use mqtt_session::{
-    CleanStart, Config, Disconnect, Limits, OnSessionLost, PropertiesBuf, Property, ReasonCode, Session,
-    Text, TopicName, UsageError, Version, Will,
+    CleanStart, Config, Disconnect, Limits, OnSessionLost, Overflow, PropertiesBuf, Property, ReasonCode,
+    Session, Text, TopicName, UsageError, Version, Will,
 };
 use std::io;
 
@@ -61,6 +63,10 @@ pub(crate) struct Options {
     pub(crate) user_properties: Vec<(Text, Text)>,
     pub(crate) authentication: Option<(Text, Bytes)>,
     pub(crate) on_session_lost: OnSessionLost,
+    pub(crate) queue: Size,
+    pub(crate) overflow: Overflow,
+    pub(crate) retransmit_after: Option<Duration>,
+    pub(crate) set_aside_after: Option<NonZeroU32>,
 }
 
 pub(crate) struct Plan {
@@ -105,6 +111,11 @@ impl Plan {
             current: 0,
             opened: false,
         }
+    }
+
+    /// The bounds of what is accepted and not yet sent, and what gives way there.
+    pub(crate) fn queue(&self) -> (Size, Overflow) {
+        (self.options.queue, self.options.overflow)
     }
 
     /// A session in the current version.
@@ -231,6 +242,11 @@ impl Plan {
         };
         // Before 5.0 a session that is once begun to be kept is kept for ever, and only to be asked for.
         let clean_start = if version.is_v5() { CleanStart::FirstOnly } else { CleanStart::Always };
+        let queue = match options.overflow {
+            // The bound is the client's own: what is refused here was accepted before.
+            Overflow::Refuse => Size { messages: usize::MAX, bytes: usize::MAX },
+            _ => options.queue,
+        };
         let defaults = Config::new(version, options.client_id);
         Ok(Config {
             clean_start: options.clean_start.unwrap_or(clean_start),
@@ -248,10 +264,12 @@ impl Plan {
             user_properties: options.user_properties,
             authentication: options.authentication,
             on_session_lost: options.on_session_lost,
-            // The bound is the client's own: what is refused here was accepted before.
+            retransmit_after: options.retransmit_after,
+            set_aside_after: options.set_aside_after,
             limits: Limits {
-                queue_messages: usize::MAX,
-                queue_bytes: usize::MAX,
+                queue_messages: queue.messages,
+                queue_bytes: queue.bytes,
+                overflow: options.overflow,
                 requests: usize::MAX,
                 in_flight: options.in_flight,
                 ..defaults.limits
@@ -303,6 +321,7 @@ fn blame(error: UsageError) -> &'static str {
     match error {
         UsageError::ClientIdEmpty | UsageError::ClientIdTooLong => "client_id",
         UsageError::ZeroReceiveMaximum => "receive_maximum",
+        UsageError::RetransmissionInV5 | UsageError::ZeroRetransmitAfter => "retransmit_after",
         UsageError::ZeroMaximumPacketSize => "maximum_packet_size",
         UsageError::NotInVersion { option, .. } => option,
         _ => "of CONNECT",

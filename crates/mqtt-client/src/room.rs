@@ -16,6 +16,8 @@ pub(crate) struct Size {
 #[derive(Debug)]
 pub(crate) struct Room {
     limit: Size,
+    /// What the driver has taken counts too; otherwise it makes room by itself.
+    counts_taken: bool,
     /// Accepted, not yet taken by the driver.
     submitted: Size,
     /// Taken by the driver, and not yet sent when it last said so.
@@ -40,9 +42,10 @@ struct Waiting {
 }
 
 impl Room {
-    pub(crate) fn new(limit: Size) -> Self {
+    pub(crate) fn new(limit: Size, counts_taken: bool) -> Self {
         Self {
             limit,
+            counts_taken,
             submitted: Size::default(),
             taken: Size::default(),
             line: VecDeque::new(),
@@ -130,7 +133,7 @@ impl Room {
 
     /// A message larger than all the room goes in alone: it would wait for ever otherwise.
     fn fits(&self, size: Size) -> bool {
-        let used = self.used() + self.reserved;
+        let used = if self.counts_taken { self.used() } else { self.submitted } + self.reserved;
         let sum = used + size;
         used == Size::default() || (sum.messages <= self.limit.messages && sum.bytes <= self.limit.bytes)
     }
@@ -184,7 +187,7 @@ mod tests {
     use super::*;
 
     fn room(messages: usize, bytes: usize) -> Room {
-        Room::new(Size { messages, bytes })
+        Room::new(Size { messages, bytes }, true)
     }
 
     /// The driver has sent everything; returns how many it called.
@@ -209,6 +212,21 @@ mod tests {
         let mut small = room(10, 100);
         assert!(small.try_enter(Size::one(60)));
         assert!(!small.try_enter(Size::one(41)) && small.try_enter(Size::one(40)));
+    }
+
+    /// Where the driver drops what is too much, only what it has not seen yet is bounded.
+    #[test]
+    fn what_the_driver_has_taken_may_not_count() {
+        let mut room = Room::new(Size { messages: 2, bytes: 1000 }, false);
+        for _ in 0..100 {
+            assert!(
+                room.try_enter(Size::one(10))
+                    && room.try_enter(Size::one(10))
+                    && !room.try_enter(Size::one(10))
+            );
+            room.take_submitted();
+        }
+        assert_eq!(room.used().messages, 200);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::responses::Responses;
 use crate::room::{Room, Size, Ticket};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::{
-    AckToken, Disconnect, Message, Negotiated, PropertiesBuf, SubscriptionOptions, TopicFilter, UsageError,
-    Version,
+    AckToken, Disconnect, Message, Negotiated, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter,
+    UsageError, Version,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -141,7 +141,7 @@ struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new(limit: Size) -> Self {
+    pub(crate) fn new((limit, overflow): (Size, Overflow)) -> Self {
         let first_listener = Arc::new(Queue::new(Events::CAPACITY));
         Self {
             responses: Responses::new(),
@@ -151,7 +151,7 @@ impl Shared {
                 reopened: 0,
                 stop: None,
                 cells: Cells::default(),
-                room: Room::new(limit),
+                room: Room::new(limit, overflow == Overflow::Refuse),
                 parked: None,
                 open: 0,
                 drains: Vec::new(),
