@@ -1,7 +1,7 @@
 //! Enhanced authentication, section 4.12: the application's part, and what the driver makes of it.
 
 use crate::driver::Driver;
-use crate::error::{AuthenticationError, ConnectError};
+use crate::error::{AuthenticationError, ConnectError, OptionFault};
 use bytes::Bytes;
 use core::error::Error;
 use mqtt_session::{Auth, Disconnect, PropertiesBuf, ReasonCode, Text, UsageError};
@@ -77,8 +77,15 @@ impl Authentication {
 }
 
 impl Driver {
-    /// A transport is open: CONNECT shall name the method, and carry the first data.
-    pub(crate) fn begin_authentication(&mut self) -> Result<(), ConnectError> {
+    /// A transport is open: CONNECT shall say who is there, name the method, and carry the first data.
+    pub(crate) fn introduce(
+        &mut self,
+        (username, password): (Option<Text>, Option<Bytes>),
+    ) -> Result<(), ConnectError> {
+        self.session.set_credentials(username, password).map_err(|error| ConnectError::InvalidOption {
+            option: "credentials",
+            fault: OptionFault::Session(error),
+        })?;
         let Some(new) = &self.plan.authenticator else { return Ok(()) };
         let mut authenticator = new();
         let begun = begin(authenticator.as_mut()).map_err(failed)?;

@@ -4,14 +4,16 @@ use crate::address::Address;
 use crate::authentication::{Authenticator, NewAuthenticator};
 use crate::client::Client;
 use crate::connection::Status;
+use crate::credentials::{AskCredentials, Credentials};
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionFault};
 use crate::plan::{Options, Plan, Protocol};
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
-use crate::servers::{Server, Servers};
+use crate::servers::{Server, ServerOrder, Servers};
 use crate::submissions::Shared;
 use bytes::Bytes;
+use core::error::Error;
 use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -38,7 +40,10 @@ pub fn connect(url: &str) -> ConnectBuilder {
         reconnect: ReconnectPolicy::default(),
         authenticator: None,
         response_topic: None,
+        ask_credentials: None,
         connector: None,
+        other_urls: Vec::new(),
+        server_order: ServerOrder::default(),
         follow_server_reference: false,
         fault: None,
     }
@@ -61,7 +66,11 @@ pub struct ConnectBuilder {
     reconnect: ReconnectPolicy,
     authenticator: Option<NewAuthenticator>,
     response_topic: Option<TopicName>,
+    ask_credentials: Option<AskCredentials>,
     connector: Option<Arc<dyn Connect>>,
+    /// Beside the first.
+    other_urls: Vec<String>,
+    server_order: ServerOrder,
     follow_server_reference: bool,
     /// The first option that could not even be kept.
     fault: Option<(&'static str, OptionFault)>,
@@ -79,6 +88,30 @@ impl ConnectBuilder {
     /// User name and password. They take the place of those in the URL.
     pub fn credentials(self, username: &str, password: impl Into<Bytes>) -> Self {
         self.username(username).set_password("credentials", password.into())
+    }
+
+    /// Asks for user name and password before each connection, for one because a token expires; instead of any other
+    /// credentials. The attempt begins with it, and its time counts ([`connect_timeout`](Self::connect_timeout)). An error
+    /// ends the attempt ([`ConnectError::Credentials`]), and the policy says when to try again. So it does when the server
+    /// does not like the credentials, which otherwise ends a client: those of the next attempt may be better.
+    ///
+    /// ```
+    /// # async fn token() -> std::io::Result<String> { Ok(String::new()) }
+    /// use mqtt_client::{Credentials, connect};
+    ///
+    /// let builder =
+    ///     connect("mqtt://broker.example").credentials_provider(|| async { token().await.map(Credentials::token) });
+    /// ```
+    pub fn credentials_provider<F, E>(mut self, ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.ask_credentials = Some(Arc::new(move || {
+            let asked = ask();
+            Box::pin(async move { asked.await.map_err(Into::into) })
+        }));
+        self
     }
 
     /// The password, up to 65,535 bytes. Without a [`username`](Self::username) beside it, 5.0 only.
@@ -291,9 +324,26 @@ impl ConnectBuilder {
         self
     }
 
-    /// Opens transports by this connector. The URL then only serves for its credentials.
+    /// Opens transports by this connector. The URL then only serves for its credentials, and is the only one.
     pub fn connector(mut self, connector: impl Connect + 'static) -> Self {
         self.connector = Some(Arc::new(connector));
+        self
+    }
+
+    /// One more server of the same kind, by its URL: when an attempt fails, the next server is tried at once, and the
+    /// [reconnect policy](Self::reconnect) has its say when all have failed. Awaiting the builder fails when each has been
+    /// tried. A user and password in the URL are for this server alone; [`credentials`](Self::credentials) are for all.
+    ///
+    /// Each server has sessions of its own, unless they are one cluster: after a change what was unacknowledged follows
+    /// [`on_session_lost`](Self::on_session_lost). All must speak the version that was found at the first.
+    pub fn server(mut self, url: &str) -> Self {
+        self.other_urls.push(url.to_owned());
+        self
+    }
+
+    /// In which order the servers are tried; [`ServerOrder::AsNamed`] if it is not set.
+    pub fn server_order(mut self, order: ServerOrder) -> Self {
+        self.server_order = order;
         self
     }
 
@@ -352,7 +402,9 @@ impl ConnectBuilder {
             return Err(ConnectError::InvalidOption { option, fault });
         }
         let server = Server::new(Address::parse(&self.url)?, self.connector)?;
-        let servers = Servers::new(server, Vec::new(), self.follow_server_reference);
+        let others = self.other_urls.iter().map(|url| Server::new(Address::parse(url)?, None));
+        let others = others.collect::<Result<Vec<_>, ConnectError>>()?;
+        let servers = Servers::new(server, others, self.server_order, self.follow_server_reference);
         servers.check()?;
         let mut options = self.options;
         options.client_id = match self.client_id {
@@ -362,6 +414,7 @@ impl ConnectBuilder {
         let mut plan = Plan::new(servers, self.connect_timeout, self.reconnect, options, self.protocol);
         plan.authenticator = self.authenticator;
         plan.response_topic = self.response_topic;
+        plan.ask_credentials = self.ask_credentials;
         Ok(plan)
     }
 

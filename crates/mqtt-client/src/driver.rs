@@ -8,7 +8,7 @@ use crate::early::Early;
 use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::link::Link;
-use crate::plan::Plan;
+use crate::plan::{Opened, Plan};
 use crate::reconnect::Backoff;
 use crate::requests::Requests;
 use crate::room::Size;
@@ -18,7 +18,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use mqtt_session::{Disconnect, End, Event as SessionEvent, Instant, ReasonCode, Session};
-use mqtt_transport::{BoxFuture, BoxTransport};
+use mqtt_transport::BoxFuture;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -154,21 +154,19 @@ impl Driver {
                 Ok(session) => self.session = session,
                 Err(error) => return Over::Failed(error),
             }
-        } else if let Err(error) = self.plan.renew_credentials(&mut self.session) {
-            return Over::Failed(error);
         }
         let deadline = self.clock.now() + self.plan.connect_timeout;
-        let connector = self.plan.servers.current().connector.clone();
-        let mut dialling = connector.connect();
-        let opened = poll_fn(|cx| self.poll_dial(cx, &mut dialling, deadline)).await;
-        let mut link = match opened {
-            Ok(transport) => Link::new(transport),
-            Err(over) => return over,
-        };
+        let mut opening = self.plan.open();
+        let Opened { transport, credentials } =
+            match poll_fn(|cx| self.poll_open(cx, &mut opening, deadline)).await {
+                Ok(opened) => opened,
+                Err(over) => return over,
+            };
         self.plan.note_opened();
-        if let Err(error) = self.begin_authentication() {
+        if let Err(error) = self.introduce(credentials) {
             return Over::Failed(error);
         }
+        let mut link = Link::new(transport);
         self.session.handle_open(self.clock.now());
         let over = poll_fn(|cx| self.poll_link(cx, &mut link, deadline)).await;
         self.hang_up(&mut link).await;
@@ -232,14 +230,14 @@ impl Drop for Driver {
 
 /// # Turns of the task
 impl Driver {
-    fn poll_dial(
+    fn poll_open(
         &mut self,
         cx: &mut Context<'_>,
-        dialling: &mut BoxFuture<'_, io::Result<BoxTransport>>,
+        opening: &mut BoxFuture<'_, Result<Opened, ConnectError>>,
         deadline: Instant,
-    ) -> Poll<Result<BoxTransport, Over>> {
-        if let Poll::Ready(opened) = dialling.as_mut().poll(cx) {
-            return Poll::Ready(opened.map_err(|error| Over::Failed(error.into())));
+    ) -> Poll<Result<Opened, Over>> {
+        if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
+            return Poll::Ready(opened.map_err(Over::Failed));
         }
         self.poll_offline(cx, deadline).map(|stop| Err(stop.map_or_else(|| self.timed_out(), Over::Stopped)))
     }

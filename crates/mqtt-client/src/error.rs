@@ -31,6 +31,9 @@ pub enum ConnectError {
     /// The transport could not be opened, or broke.
     #[error("the network failed: {0}")]
     Io(#[source] Arc<io::Error>),
+    /// The [`credentials_provider`](crate::ConnectBuilder::credentials_provider) had none.
+    #[error("there are no credentials: {0}")]
+    Credentials(#[source] Arc<dyn Error + Send + Sync>),
     /// The server was not reached, or did not answer CONNECT, within
     /// [`connect_timeout`](crate::ConnectBuilder::connect_timeout).
     #[error("no connection within {0:?}")]
@@ -84,7 +87,12 @@ impl ConnectError {
     /// Whether trying again, with nothing changed, can help. The client reconnects by itself only if it can.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Timeout(_) | Self::Protocol(_) | Self::PeerClosed | Self::PingTimeout => true,
+            Self::Io(_)
+            | Self::Credentials(_)
+            | Self::Timeout(_)
+            | Self::Protocol(_)
+            | Self::PeerClosed
+            | Self::PingTimeout => true,
             Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => is_passing(*reason),
             Self::InvalidUrl(_)
             | Self::InvalidOption { .. }

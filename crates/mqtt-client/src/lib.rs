@@ -96,6 +96,7 @@ mod cells;
 mod client;
 mod clock;
 mod connection;
+mod credentials;
 mod delivery;
 mod dispatch;
 mod driver;
@@ -121,6 +122,7 @@ pub use crate::authentication::{Authenticator, AuthenticatorError};
 pub use crate::builder::{ConnectBuilder, connect};
 pub use crate::client::Client;
 pub use crate::connection::{Event, Events, State, Status, StatusWatch};
+pub use crate::credentials::Credentials;
 pub use crate::error::{
     AuthenticationError, Closed, ConnectError, DisconnectError, OptionFault, PublishError, RequestError,
     SubscribeError, UnsubscribeError, UrlError,
@@ -129,6 +131,7 @@ pub use crate::plan::Protocol;
 pub use crate::publish::{DeliveryToken, Enqueue, Publish, PublishBuilder};
 pub use crate::reconnect::ReconnectPolicy;
 pub use crate::request::RequestBuilder;
+pub use crate::servers::ServerOrder;
 pub use crate::subscription::{SubscribeBuilder, Subscription};
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,

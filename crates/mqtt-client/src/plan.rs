@@ -1,6 +1,7 @@
 //! How to connect: the options of the builder, checked, and the version to speak.
 
 use crate::authentication::NewAuthenticator;
+use crate::credentials::AskCredentials;
 use crate::error::{ConnectError, OptionFault};
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
@@ -13,6 +14,7 @@ use mqtt_session::{
     CleanStart, Config, Disconnect, Limits, OnSessionLost, Overflow, PropertiesBuf, Property, ReasonCode,
     Session, Text, TopicName, UsageError, Version, Will,
 };
+use mqtt_transport::{BoxFuture, BoxTransport};
 use std::io;
 
 /// Which version of MQTT to speak.
@@ -69,12 +71,19 @@ pub(crate) struct Options {
     pub(crate) set_aside_after: Option<NonZeroU32>,
 }
 
+/// A transport, and what CONNECT shall say on it.
+pub(crate) struct Opened {
+    pub(crate) transport: BoxTransport,
+    pub(crate) credentials: (Option<Text>, Option<Bytes>),
+}
+
 pub(crate) struct Plan {
     pub(crate) servers: Servers,
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) authenticator: Option<NewAuthenticator>,
     pub(crate) response_topic: Option<TopicName>,
+    pub(crate) ask_credentials: Option<AskCredentials>,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -106,6 +115,7 @@ impl Plan {
             reconnect,
             authenticator: None,
             response_topic: None,
+            ask_credentials: None,
             options,
             versions,
             current: 0,
@@ -130,22 +140,35 @@ impl Plan {
     /// User name and password for the current server: the application's, or else those of its URL.
     pub(crate) fn credentials(&self) -> (Option<Text>, Option<Bytes>) {
         let Options { username, password, .. } = &self.options;
-        match (username, password) {
-            (None, None) => {
-                let server = self.servers.current();
-                (server.username.clone(), server.password.clone())
-            }
-            own => (own.0.clone(), own.1.clone()),
+        if username.is_some() || password.is_some() {
+            return (username.clone(), password.clone());
         }
+        let server = self.servers.current();
+        (server.username.clone(), server.password.clone())
     }
 
-    /// Those of the current server, for a session that was made for an earlier one.
-    pub(crate) fn renew_credentials(&self, session: &mut Session) -> Result<(), ConnectError> {
-        let (username, password) = self.credentials();
-        session.set_credentials(username, password).map_err(|error| ConnectError::InvalidOption {
-            option: "credentials",
-            fault: OptionFault::Session(error),
+    /// Opens a transport to the current server, once there are credentials for it.
+    pub(crate) fn open(&self) -> BoxFuture<'static, Result<Opened, ConnectError>> {
+        let (ask, connector) = (self.ask_credentials.clone(), self.servers.current().connector.clone());
+        let known = self.credentials();
+        Box::pin(async move {
+            let credentials = match ask {
+                Some(ask) => {
+                    ask().await.map_err(|error| ConnectError::Credentials(error.into()))?.checked()?
+                }
+                None => known,
+            };
+            Ok(Opened { transport: connector.connect().await?, credentials })
         })
+    }
+
+    /// Whether this refusal may be gone with the next credentials.
+    pub(crate) fn has_other_credentials(&self, cause: &ConnectError) -> bool {
+        self.ask_credentials.is_some()
+            && matches!(
+                cause.reason(),
+                Some(ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::NOT_AUTHORIZED)
+            )
     }
 
     /// The version, if there is no choice.
@@ -225,6 +248,10 @@ impl Plan {
         if self.response_topic.is_some() && !version.is_v5() {
             let (option, fault) = ("response_topic", OptionFault::NeedsV5(version));
             return Err(ConnectError::InvalidOption { option, fault });
+        }
+        if self.ask_credentials.is_some() && (options.username.is_some() || options.password.is_some()) {
+            let fault = OptionFault::Conflict("other credentials");
+            return Err(ConnectError::InvalidOption { option: "credentials_provider", fault });
         }
         if self.authenticator.is_some() {
             let fault = match version {

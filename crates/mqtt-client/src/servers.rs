@@ -50,24 +50,40 @@ pub(crate) struct Servers {
     /// Where a server sends the client, not tried yet. They go before its own.
     referred: VecDeque<Server>,
     current: Server,
+    order: ServerOrder,
     follow: bool,
     hops: u32,
 }
 
+/// In which order a client tries its servers, see [`ConnectBuilder::server`](crate::ConnectBuilder::server).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ServerOrder {
+    /// As they were named, each time from the first: the others are for when it is out of reach.
+    #[default]
+    AsNamed,
+    /// In a random order, another one each time: many clients spread evenly.
+    Random,
+}
+
 impl Servers {
-    pub(crate) fn new(first: Server, others: Vec<Server>, follow: bool) -> Self {
-        let own: Vec<Server> = [first.clone()].into_iter().chain(others).collect();
-        let left = own.iter().skip(1).cloned().collect();
-        Self { own, left, referred: VecDeque::new(), current: first, follow, hops: 0 }
+    pub(crate) fn new(first: Server, others: Vec<Server>, order: ServerOrder, follow: bool) -> Self {
+        let own = [first.clone()].into_iter().chain(others).collect();
+        let (left, referred) = (VecDeque::new(), VecDeque::new());
+        let mut servers = Self { own, left, referred, current: first, order, follow, hops: 0 };
+        servers.begin_round();
+        servers
     }
 
-    /// Following a reference needs to know how to reach other hosts.
+    /// Going elsewhere needs to know how to reach other hosts.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
-        let fail = |fault| Err(ConnectError::InvalidOption { option: "follow_server_reference", fault });
-        match self.own.iter().all(|server| server.address.is_some()) {
-            false if self.follow => fail(OptionFault::Conflict("a connector of one's own")),
-            _ => Ok(()),
-        }
+        let option = match self.own.as_slice() {
+            own if own.iter().all(|server| server.address.is_some()) => return Ok(()),
+            [_] if self.follow => "follow_server_reference",
+            [_] => return Ok(()),
+            _ => "server",
+        };
+        let fault = OptionFault::Conflict("a connector of one's own");
+        Err(ConnectError::InvalidOption { option, fault })
     }
 
     /// Where the next attempt goes.
@@ -98,7 +114,11 @@ impl Servers {
     }
 
     fn begin_round(&mut self) {
-        self.left = self.own.iter().cloned().collect();
+        let mut round = self.own.clone();
+        if self.order == ServerOrder::Random {
+            fastrand::shuffle(&mut round);
+        }
+        self.left = round.into();
         if let Some(first) = self.left.pop_front() {
             self.current = first;
         }

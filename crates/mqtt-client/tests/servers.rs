@@ -6,7 +6,7 @@ use common::soon;
 use core::time::Duration;
 use mqtt_client::{
     Client, Closed, ConnectBuilder, ConnectError, Event, OptionFault, PropertiesBuf, Protocol, ReasonCode,
-    ReconnectPolicy, State, connect,
+    ReconnectPolicy, ServerOrder, State, connect,
 };
 use mqtt_codec::{ConnAck, Disconnect, Packet};
 use mqtt_testkit::packets::{connack, refusal};
@@ -167,17 +167,100 @@ async fn a_reference_that_is_out_of_reach_leads_back() {
 }
 
 #[tokio::test]
-async fn a_connector_of_ones_own_cannot_follow() {
-    let (_, builder) = common::Stage::new();
-    let error = builder.follow_server_reference(true).start().unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ConnectError::InvalidOption {
-                option: "follow_server_reference",
-                fault: OptionFault::Conflict(_)
-            }
-        ),
-        "{error:?}"
-    );
+async fn a_connector_of_ones_own_cannot_go_elsewhere() {
+    let builder = || common::Stage::new().1;
+    for (builder, named) in [
+        (builder().follow_server_reference(true), "follow_server_reference"),
+        (builder().server("mqtt://other"), "server"),
+    ] {
+        let error = builder.start().unwrap_err();
+        let ConnectError::InvalidOption { option, fault: OptionFault::Conflict(_) } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(option, named);
+    }
+}
+
+// # Several servers
+
+/// They are tried in their order, each with the credentials of its URL, and the first again after a cut.
+#[tokio::test]
+async fn the_next_server_is_for_when_the_first_is_out_of_reach() {
+    let (first, second) = (listen().await, listen().await);
+    let url = second.url().replace("mqtt://", "mqtt://ben:secret@");
+    let gone = format!("mqtt://{}", nowhere().await);
+    let at_once = ReconnectPolicy::default()
+        .first_delay(Duration::from_millis(10))
+        .max_delay(Duration::from_millis(10));
+    let builder = connect(&gone).server(&gone).server(&url).protocol(Protocol::V5).reconnect(at_once.clone());
+    let serving = async {
+        let mut server = second.accept().await;
+        assert_eq!(server.expect_connect().await.username.as_deref(), Some("ben"));
+        server.send(connack()).await;
+        server
+    };
+    let (client, _server) = tokio::join!(builder.into_future(), serving);
+    drop(client.unwrap());
+
+    let builder = connect(&first.url()).server(&url).protocol(Protocol::V5).reconnect(at_once);
+    let client = builder.start().unwrap();
+    for _ in 0..2 {
+        let mut server = first.accept().await;
+        assert_eq!(server.expect_connect().await.username, None);
+        server.send(connack()).await;
+        connected(&client).await;
+    }
+    // Cut, and now the first is gone.
+    drop(first);
+    let mut server = second.accept().await;
+    assert_eq!(server.expect_connect().await.username.as_deref(), Some("ben"));
+}
+
+/// When each has been tried, awaiting fails, and a started client waits.
+#[tokio::test]
+async fn a_round_ends_when_each_was_tried() {
+    let mut gone = Vec::new();
+    for _ in 0..3 {
+        gone.push(format!("mqtt://{}", nowhere().await));
+    }
+    let builder = || connect(&gone[0]).server(&gone[1]).server(&gone[2]).protocol(Protocol::V5);
+    let client = builder().start().unwrap();
+    let mut events = client.events();
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let event = soon(events.next()).await;
+        let Some(Event::Disconnected { cause: ConnectError::Io(_), retry_in: Some(wait) }) = event else {
+            panic!("{event:?}")
+        };
+        waits.push(wait > Duration::ZERO);
+    }
+    assert_eq!(waits, [false, false, true]);
+    let error = builder().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Io(_)), "{error:?}");
+    assert!(matches!(builder().server("b").await, Err(ConnectError::InvalidUrl(_))));
+}
+
+/// In a random order every server has its share.
+#[tokio::test]
+async fn a_random_order_spreads_the_clients() {
+    let servers = [listen().await, listen().await, listen().await];
+    let mut seen = [0; 3];
+    for _ in 0..60 {
+        let client = connect(&servers[0].url())
+            .server(&servers[1].url())
+            .server(&servers[2].url())
+            .server_order(ServerOrder::Random)
+            .protocol(Protocol::V5)
+            .start()
+            .unwrap();
+        let which = tokio::select! {
+            _ = servers[0].accept() => 0,
+            _ = servers[1].accept() => 1,
+            _ = servers[2].accept() => 2,
+        };
+        seen[which] += 1;
+        client.abort();
+        client.closed().await;
+    }
+    assert!(seen.iter().all(|&times| times > 3), "{seen:?}");
 }
