@@ -8,6 +8,7 @@ use crate::credentials::{AskCredentials, Credentials};
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionFault};
 use crate::plan::{Options, Plan, Protocol};
+use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
 use crate::servers::{Server, ServerOrder, Servers};
@@ -41,6 +42,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         authenticator: None,
         response_topic: None,
         ask_credentials: None,
+        presence: None,
         connector: None,
         other_urls: Vec::new(),
         server_order: ServerOrder::default(),
@@ -67,6 +69,7 @@ pub struct ConnectBuilder {
     authenticator: Option<NewAuthenticator>,
     response_topic: Option<TopicName>,
     ask_credentials: Option<AskCredentials>,
+    presence: Option<Presence>,
     connector: Option<Arc<dyn Connect>>,
     /// Beside the first.
     other_urls: Vec<String>,
@@ -157,6 +160,12 @@ impl ConnectBuilder {
     /// What the server publishes when the client disappears without a goodbye, section 3.1.2.5.
     pub fn will(mut self, will: Will) -> Self {
         self.options.will = Some(will);
+        self
+    }
+
+    /// Tells others whether the client is there; it takes the place of a [`will`](Self::will).
+    pub fn presence(mut self, presence: Presence) -> Self {
+        self.presence = Some(presence);
         self
     }
 
@@ -407,6 +416,13 @@ impl ConnectBuilder {
         let servers = Servers::new(server, others, self.server_order, self.follow_server_reference);
         servers.check()?;
         let mut options = self.options;
+        if let Some(presence) = &self.presence {
+            if options.will.is_some() {
+                let fault = OptionFault::Conflict("a will");
+                return Err(ConnectError::InvalidOption { option: "presence", fault });
+            }
+            options.will = Some(presence.will());
+        }
         options.client_id = match self.client_id {
             Some(id) => id,
             None => random_id(),
@@ -415,6 +431,7 @@ impl ConnectBuilder {
         plan.authenticator = self.authenticator;
         plan.response_topic = self.response_topic;
         plan.ask_credentials = self.ask_credentials;
+        plan.presence = self.presence;
         Ok(plan)
     }
 

@@ -180,7 +180,7 @@ impl Driver {
 
     /// Tells the handle what became of its request.
     pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
-        let Some(request) = self.requests.remove(token) else { return };
+        let Some(request) = self.requests.remove(token) else { return self.note_presence(token, &outcome) };
         self.answered += usize::from(outcome != Outcome::Sent);
         match request {
             Request::Publish(cell) | Request::Unsubscribe(Some(cell)) => {
@@ -220,6 +220,7 @@ impl Driver {
             status.state = State::Connected;
             status.negotiated = Some(connected.negotiated.clone());
         });
+        self.tell_presence(now);
         if !self.established {
             self.established = true;
             if connected.session_present {

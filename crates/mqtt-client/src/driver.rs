@@ -9,6 +9,7 @@ use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::link::Link;
 use crate::plan::{Opened, Plan};
+use crate::presence::Told;
 use crate::reconnect::Backoff;
 use crate::requests::Requests;
 use crate::room::Size;
@@ -47,6 +48,7 @@ pub(crate) struct Driver {
     pub(crate) authentication: Authentication,
     /// Where answers to requests arrive, if there were requests.
     pub(crate) responses: Option<Arc<Inbox>>,
+    pub(crate) told: Told,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -103,6 +105,7 @@ impl Driver {
             effects: Effects::default(),
             authentication: Authentication::default(),
             responses: None,
+            told: Told::default(),
             established: false,
             first,
             stop: None,
@@ -270,8 +273,12 @@ impl Driver {
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             self.take_requests(now);
+            self.repeat_presence(now);
             self.handle_timeouts(now);
-            let exhausted = self.transmit(now, link);
+            let mut exhausted = self.transmit(now, link);
+            if exhausted && link.output.is_empty() && self.tell_absence(now) {
+                exhausted = self.transmit(now, link);
+            }
             if let Some(stop) = self.check_stop(now, exhausted && link.output.is_empty()) {
                 return Poll::Ready(Over::Stopped(stop));
             }
@@ -387,6 +394,9 @@ impl Driver {
             return self.stop.take();
         }
         if quiet {
+            if self.leaves_unheard() {
+                return self.stop.take();
+            }
             let disconnect = self.plan.ending_session(disconnect);
             if let Err(refused) = self.session.disconnect(disconnect) {
                 self.shared.set_goodbye_refused(refused);

@@ -105,6 +105,7 @@ mod ending;
 mod error;
 mod link;
 mod plan;
+mod presence;
 mod publish;
 mod queue;
 mod reconnect;
@@ -128,6 +129,7 @@ pub use crate::error::{
     SubscribeError, UnsubscribeError, UrlError,
 };
 pub use crate::plan::Protocol;
+pub use crate::presence::Presence;
 pub use crate::publish::{DeliveryToken, Enqueue, Publish, PublishBuilder};
 pub use crate::reconnect::ReconnectPolicy;
 pub use crate::request::RequestBuilder;

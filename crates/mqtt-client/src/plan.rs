@@ -3,6 +3,7 @@
 use crate::authentication::NewAuthenticator;
 use crate::credentials::AskCredentials;
 use crate::error::{ConnectError, OptionFault};
+use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
 use crate::servers::Servers;
@@ -84,6 +85,7 @@ pub(crate) struct Plan {
     pub(crate) authenticator: Option<NewAuthenticator>,
     pub(crate) response_topic: Option<TopicName>,
     pub(crate) ask_credentials: Option<AskCredentials>,
+    pub(crate) presence: Option<Presence>,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -116,6 +118,7 @@ impl Plan {
             authenticator: None,
             response_topic: None,
             ask_credentials: None,
+            presence: None,
             options,
             versions,
             current: 0,
