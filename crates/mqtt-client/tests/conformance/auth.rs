@@ -1,10 +1,16 @@
 //! Section 4.12, and 3.15: enhanced authentication.
 
-use crate::support::{A_MOMENT, begin, breach, connack_with, enqueue, failure, pass, serve};
+use crate::support::{
+    A_MOMENT, Server, Stage, begin, breach, connack_with, enqueue, failure, lost, pass, serve, soon,
+};
+use bytes::Bytes;
 use core::time::Duration;
-use mqtt_client::{ConnectBuilder, ConnectError, PropertiesBuf, ProtocolError, QoS, ReasonCode, Version};
-use mqtt_codec::{Packet, PacketType};
-use mqtt_testkit::packets::{auth, connack, connect, disconnect, refusal};
+use mqtt_client::{
+    AuthenticationError, Authenticator, AuthenticatorError, Client, ConnectBuilder, ConnectError,
+    PropertiesBuf, ProtocolError, QoS, ReasonCode, Version,
+};
+use mqtt_codec::{ConnAck, Packet, PacketType};
+use mqtt_testkit::packets::{auth, connack, connect, disconnect, publish, refusal};
 
 const CONTINUE: ReasonCode = ReasonCode::CONTINUE_AUTHENTICATION;
 
@@ -135,4 +141,144 @@ async fn a_server_can_withdraw_its_trust() {
     let cause = failure(&client).await;
     assert!(matches!(cause, ConnectError::Disconnected { .. }), "{cause:?}");
     assert_eq!(cause.reason(), Some(ReasonCode::NOT_AUTHORIZED));
+}
+
+/// A method that answers every challenge with its own name, and wants to hear `well done` at the end.
+struct Echo;
+
+impl Authenticator for Echo {
+    fn method(&self) -> &str {
+        "m"
+    }
+
+    fn begin(&mut self) -> Result<Bytes, AuthenticatorError> {
+        Ok(Bytes::from_static(b"first"))
+    }
+
+    fn answer(&mut self, challenge: &[u8]) -> Result<Bytes, AuthenticatorError> {
+        match challenge {
+            b"nonsense" => Err("this is no challenge".into()),
+            challenge => Ok(Bytes::from([b"re: ", challenge].concat())),
+        }
+    }
+
+    fn finish(&mut self, data: &[u8]) -> Result<(), AuthenticatorError> {
+        if data == b"well done" { Ok(()) } else { Err("no proof".into()) }
+    }
+}
+
+fn well_done(method: &str) -> PropertiesBuf {
+    let said = PropertiesBuf::builder().authentication_method(method).authentication_data(b"well done");
+    said.build().unwrap()
+}
+
+/// A client with an authenticator, and the server that is content with it.
+async fn authenticated(stage: &Stage, options: ConnectBuilder) -> (Client, Server) {
+    let dialling = begin(options.authenticator(|| Echo));
+    let mut server = stage.accept().await;
+    server.expect_connect().await;
+    for challenge in ["one", "two"] {
+        server.send(auth(CONTINUE, "m", challenge.as_bytes())).await;
+        server.expect(auth(CONTINUE, "m", format!("re: {challenge}").as_bytes())).await;
+    }
+    server.send(ConnAck { properties: well_done("m"), ..connack() }).await;
+    (soon(dialling).await.unwrap().unwrap(), server)
+}
+
+/// [MQTT-4.12.0-2] [MQTT-4.12.0-3] [MQTT-4.12.0-5]: challenges are answered by AUTH with 0x18 and the method of CONNECT.
+#[tokio::test]
+async fn challenges_are_answered() {
+    let stage = serve(Version::V5).await;
+    let (client, mut server) = authenticated(&stage, stage.once()).await;
+    server.expect_nothing().await;
+    assert!(client.status().negotiated.is_some());
+}
+
+/// [MQTT-4.12.0-4]: and the server can still refuse.
+#[tokio::test]
+async fn an_answer_can_be_refused() {
+    let stage = serve(Version::V5).await;
+    let error = stage
+        .refuse(stage.options().authenticator(|| Echo), async |server| {
+            server.expect_connect().await;
+            server.send(auth(CONTINUE, "m", b"one")).await;
+            server.expect(auth(CONTINUE, "m", b"re: one")).await;
+            server.send(refusal(ReasonCode::NOT_AUTHORIZED)).await;
+            server.expect_end().await;
+        })
+        .await;
+    assert!(matches!(error, ConnectError::Refused { reason: ReasonCode::NOT_AUTHORIZED, .. }), "{error:?}");
+}
+
+/// [MQTT-4.12.1-1]: a client may authenticate again, by the same method, while everything else goes on.
+#[tokio::test]
+async fn re_authentication_goes_on_beside_everything_else() {
+    let stage = serve(Version::V5).await;
+    let (client, mut server) = authenticated(&stage, stage.once()).await;
+    for _ in 0..2 {
+        let again = begin({
+            let client = client.clone();
+            async move { client.reauthenticate().await }
+        });
+        server.expect(auth(ReasonCode::RE_AUTHENTICATE, "m", b"first")).await;
+        server.expect_nothing().await;
+        soon(client.publish("a", "x")).await.unwrap();
+        server.expect(publish("a", "x")).await;
+        server.send(auth(CONTINUE, "m", b"one")).await;
+        server.expect(auth(CONTINUE, "m", b"re: one")).await;
+        server.send(auth(ReasonCode::SUCCESS, "m", b"well done")).await;
+        soon(again).await.unwrap().unwrap();
+    }
+    server.expect_nothing().await;
+}
+
+/// [MQTT-4.12.1-2]: when it fails, the side that finds out ends the connection, and says why.
+#[tokio::test]
+async fn a_re_authentication_that_fails_ends_the_connection() {
+    let stage = serve(Version::V5).await;
+    let begun = async || {
+        let (client, mut server) = authenticated(&stage, stage.options()).await;
+        let again = begin({
+            let client = client.clone();
+            async move { client.reauthenticate().await }
+        });
+        server.expect(auth(ReasonCode::RE_AUTHENTICATE, "m", b"first")).await;
+        (client, server, again)
+    };
+    let (client, mut server, again) = begun().await;
+    server.send(disconnect(ReasonCode::NOT_AUTHORIZED)).await;
+    server.expect_end().await;
+    assert_eq!(failure(&client).await.reason(), Some(ReasonCode::NOT_AUTHORIZED));
+    soon(again).await.unwrap().unwrap_err();
+
+    for packet in [auth(CONTINUE, "m", b"nonsense"), auth(ReasonCode::SUCCESS, "m", b"no proof")] {
+        let (client, mut server, again) = begun().await;
+        server.send(packet).await;
+        server.expect_farewell(ReasonCode::UNSPECIFIED_ERROR).await;
+        drop(server);
+        let cause = failure(&client).await;
+        assert!(matches!(cause, ConnectError::Authentication(_)), "{cause:?}");
+        soon(again).await.unwrap().unwrap_err();
+    }
+
+    // What does not fit ends it too: another method, and a success that has to say more [MQTT-4.12.0-5].
+    let (client, mut server, again) = begun().await;
+    server.send(auth(CONTINUE, "other", b"one")).await;
+    server.expect_farewell(ReasonCode::PROTOCOL_ERROR).await;
+    drop(server);
+    assert_eq!(
+        breach(lost(&mut client.events()).await),
+        ProtocolError::AuthenticationMethod(PacketType::Auth)
+    );
+    soon(again).await.unwrap().unwrap_err();
+}
+
+/// [MQTT-4.12.0-7]: a client without a method cannot begin.
+#[tokio::test]
+async fn without_a_method_there_is_no_re_authentication() {
+    let stage = serve(Version::V5).await;
+    let (client, mut server) = stage.meet().await;
+    let error = soon(client.reauthenticate()).await.unwrap_err();
+    assert!(matches!(error, AuthenticationError::NoAuthenticator), "{error:?}");
+    server.expect_nothing().await;
 }
