@@ -1,11 +1,12 @@
 //! Minutes at a steady rate over real sockets, with cuts at random moments: nothing lost, nothing twice, memory flat.
-//! Not part of the ordinary run:
+//! On Linux.
 //!
-//! `cargo test --release -p mqtt-client --test soak -- --ignored --nocapture`, for as many seconds as `MQTT_SOAK_SECONDS`
-//! says (600).
+//! ```sh
+//! cargo run --release --example soak      # ten minutes
+//! cargo run --release --example soak 30   # seconds
+//! ```
 
-#![cfg(target_os = "linux")]
-
+#[path = "../tests/common/mod.rs"]
 mod common;
 
 use common::number;
@@ -21,7 +22,7 @@ const RATE: u32 = 1_000;
 const GROWTH: u64 = 2_048;
 
 fn seconds() -> u32 {
-    std::env::var("MQTT_SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(600)
+    std::env::args().nth(1).and_then(|seconds| seconds.parse().ok()).unwrap_or(600)
 }
 
 /// Memory of this process, broker and clients, in KiB.
@@ -76,9 +77,8 @@ async fn receive(client: Client, qos: QoS, messages: u32) -> u32 {
     repeated
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes"]
-async fn memory_stays_flat_and_nothing_is_lost() {
+#[tokio::main(worker_threads = 2)]
+async fn main() {
     let server = Server::testkit().await;
     let messages = seconds() * RATE;
     let mut tasks = Vec::new();
