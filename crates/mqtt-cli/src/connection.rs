@@ -132,7 +132,7 @@ pub(crate) fn ended(closed: &Closed) -> Failure {
 fn not_connected(error: &ConnectError, options: &Options) -> Failure {
     let (server, flag) = (options.server.name(), options.server.flag);
     match error {
-        ConnectError::InvalidUrl(UrlError::NotBuiltIn { scheme }) => Failure::wrong(format!(
+        ConnectError::InvalidUrl(UrlError::NotBuiltIn { scheme, .. }) => Failure::wrong(format!(
             "{flag}: {scheme}:// is not supported, use mqtt://; this version knows plain TCP only"
         )),
         ConnectError::InvalidUrl(fault) => Failure::wrong(format!("{flag}: {fault}")),

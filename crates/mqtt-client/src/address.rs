@@ -1,29 +1,146 @@
-//! From a URL to a connector: the one place that knows which transports are built in.
+//! What a URL says.
 
 use crate::error::UrlError;
-use mqtt_transport::{Connect, Tcp};
-use std::sync::Arc;
 
-/// What a URL says.
+/// Where a server is, and by which kind of transport it is reached.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    host: String,
-    port: u16,
-    /// That of the scheme.
-    default_port: u16,
+    pub(crate) scheme: Scheme,
+    /// Empty for a Unix socket.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Path and query, as they stand in the URL; of a Unix socket its path, decoded.
+    pub(crate) path: String,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Vec<u8>>,
 }
 
+/// The transports that a URL can name, whether they are built in or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scheme {
+    Tcp,
+    Tls,
+    WebSocket,
+    SecureWebSocket,
+    Quic,
+    Unix,
+}
+
+impl Scheme {
+    /// The names in URLs, what they mean, and the port where none is named.
+    const ALL: [(&'static str, Self, u16); 9] = [
+        ("mqtt", Self::Tcp, 1883),
+        ("tcp", Self::Tcp, 1883),
+        ("mqtts", Self::Tls, 8883),
+        ("ssl", Self::Tls, 8883),
+        ("tls", Self::Tls, 8883),
+        ("ws", Self::WebSocket, 80),
+        ("wss", Self::SecureWebSocket, 443),
+        ("quic", Self::Quic, 14567),
+        ("unix", Self::Unix, 0),
+    ];
+
+    /// Whether there is TLS in it.
+    pub(crate) fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::SecureWebSocket | Self::Quic)
+    }
+
+    /// Whether a proxy can carry it.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn is_tcp(self) -> bool {
+        !matches!(self, Self::Quic | Self::Unix)
+    }
+
+    /// Whether it is HTTP at first.
+    pub(crate) fn is_websocket(self) -> bool {
+        matches!(self, Self::WebSocket | Self::SecureWebSocket)
+    }
+
+    fn named(name: &str) -> Result<(Self, u16), UrlError> {
+        let found = Self::ALL.into_iter().find(|(known, ..)| name.eq_ignore_ascii_case(known));
+        let (scheme, kind, port) = found.ok_or(UrlError::UnknownScheme)?;
+        let (there, feature) = match kind {
+            Self::Tcp => (true, ""),
+            Self::Tls => (cfg!(feature = "tls"), "ring"),
+            Self::WebSocket => (cfg!(feature = "ws"), "ws"),
+            Self::SecureWebSocket => (cfg!(all(feature = "ws", feature = "tls")), "ws and ring"),
+            Self::Quic => (cfg!(feature = "quic"), "quic"),
+            Self::Unix => (cfg!(unix), "none: this system has no Unix sockets"),
+        };
+        if there { Ok((kind, port)) } else { Err(UrlError::NotBuiltIn { scheme, feature }) }
+    }
+
+    fn default_port(self) -> u16 {
+        Self::ALL.into_iter().find(|(_, kind, _)| *kind == self).map_or(0, |(_, _, port)| port)
+    }
+}
+
 impl Address {
-    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`; user and password may be percent-encoded.
+    /// Reads `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`; user and password may be percent-encoded. A WebSocket may have a
+    /// path and a query, and gets `/mqtt` without a path. A Unix socket has a path alone.
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").ok_or(UrlError::NoScheme)?;
-        let default_port = default_port(scheme)?;
+        let (scheme, default_port) = Scheme::named(scheme)?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if !matches!(path, "" | "/") {
-            return Err(UrlError::Path);
+        if scheme == Scheme::Unix {
+            return Self::unix(authority, path);
         }
+        let Authority { username, password, host, port } = Authority::parse(authority)?;
+        let path = match path {
+            "" if scheme.is_websocket() => "/mqtt".to_owned(),
+            path if scheme.is_websocket() && !path.contains('#') => path.to_owned(),
+            "" | "/" => String::new(),
+            _ => return Err(UrlError::Path),
+        };
+        Ok(Self {
+            scheme,
+            host: host.to_owned(),
+            port: port.unwrap_or(default_port),
+            path,
+            username,
+            password,
+        })
+    }
+
+    fn unix(authority: &str, path: &str) -> Result<Self, UrlError> {
+        if !authority.is_empty() || path.len() < 2 || path.contains(['?', '#']) {
+            return Err(UrlError::Socket);
+        }
+        let path = String::from_utf8(decode_percent(path)?).map_err(|_| UrlError::Percent)?;
+        let scheme = Scheme::Unix;
+        Ok(Self { scheme, host: String::new(), port: 0, path, username: None, password: None })
+    }
+
+    /// The same at another `HOST[:PORT]`, section 4.11. Without a port it is that of the scheme.
+    pub(crate) fn elsewhere(&self, server: &str) -> Result<Self, UrlError> {
+        if server.contains(['/', '?', '#', '@']) || self.scheme == Scheme::Unix {
+            return Err(UrlError::Host);
+        }
+        let (host, port) = split_port(server)?;
+        let port = port.unwrap_or_else(|| self.scheme.default_port());
+        Ok(Self { host: host.to_owned(), port, ..self.clone() })
+    }
+
+    /// What a WebSocket asks for, without user and password.
+    #[cfg(feature = "ws")]
+    pub(crate) fn websocket_url(&self) -> String {
+        let scheme = if self.scheme.is_secure() { "wss" } else { "ws" };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        let Self { host, port, path, .. } = self;
+        format!("{scheme}://{open}{host}{close}:{port}{path}")
+    }
+}
+
+/// `[USER[:PASSWORD]@]HOST[:PORT]`
+pub(crate) struct Authority<'a> {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Vec<u8>>,
+    pub(crate) host: &'a str,
+    pub(crate) port: Option<u16>,
+}
+
+impl<'a> Authority<'a> {
+    pub(crate) fn parse(authority: &'a str) -> Result<Self, UrlError> {
         let (user, server) = match authority.rsplit_once('@') {
             Some((user, server)) => (user, server),
             None => ("", authority),
@@ -34,37 +151,7 @@ impl Address {
         };
         let username = String::from_utf8(decode_percent(username)?).map_err(|_| UrlError::Percent)?;
         let (host, port) = split_port(server)?;
-        Ok(Self {
-            host: host.to_owned(),
-            port: port.unwrap_or(default_port),
-            default_port,
-            username: Some(username).filter(|username| !username.is_empty()),
-            password,
-        })
-    }
-
-    /// The same at another `HOST[:PORT]`, section 4.11. Without a port it is that of the scheme.
-    pub(crate) fn elsewhere(&self, server: &str) -> Result<Self, UrlError> {
-        if server.contains(['/', '?', '#', '@']) {
-            return Err(UrlError::Host);
-        }
-        let (host, port) = split_port(server)?;
-        Ok(Self { host: host.to_owned(), port: port.unwrap_or(self.default_port), ..self.clone() })
-    }
-
-    pub(crate) fn connector(&self) -> Arc<dyn Connect> {
-        Arc::new(Tcp::new(self.host.as_str(), self.port))
-    }
-}
-
-fn default_port(scheme: &str) -> Result<u16, UrlError> {
-    const KNOWN: [&str; 7] = ["mqtts", "ssl", "tls", "ws", "wss", "quic", "unix"];
-    if ["mqtt", "tcp"].iter().any(|own| scheme.eq_ignore_ascii_case(own)) {
-        return Ok(1883);
-    }
-    match KNOWN.into_iter().find(|known| scheme.eq_ignore_ascii_case(known)) {
-        Some(scheme) => Err(UrlError::NotBuiltIn { scheme }),
-        None => Err(UrlError::UnknownScheme),
+        Ok(Self { username: Some(username).filter(|username| !username.is_empty()), password, host, port })
     }
 }
 
@@ -141,6 +228,14 @@ mod tests {
             ("tcp://10.0.0.7:2883", "10.0.0.7", 2883),
             ("mqtt://[::1]", "::1", 1883),
             ("mqtt://[fe80::1]:65535", "fe80::1", 65535),
+            #[cfg(feature = "tls")]
+            ("mqtts://host", "host", 8883),
+            #[cfg(feature = "tls")]
+            ("SSL://host:1", "host", 1),
+            #[cfg(feature = "tls")]
+            ("tls://host", "host", 8883),
+            #[cfg(feature = "quic")]
+            ("quic://host", "host", 14567),
         ] {
             assert_eq!(parsed(url), (host.into(), port, None, None), "{url}");
         }
@@ -189,8 +284,6 @@ mod tests {
             ("localhost:1883", UrlError::NoScheme),
             ("http://host", UrlError::UnknownScheme),
             ("://host", UrlError::UnknownScheme),
-            ("mqtts://host", UrlError::NotBuiltIn { scheme: "mqtts" }),
-            ("WSS://host/mqtt", UrlError::NotBuiltIn { scheme: "wss" }),
             ("mqtt://", UrlError::NoHost),
             ("mqtt://:1883", UrlError::NoHost),
             ("mqtt://user@", UrlError::NoHost),
@@ -211,6 +304,49 @@ mod tests {
             ("mqtt://user:%e@host", UrlError::Percent),
         ] {
             assert_eq!(error(url), expected, "{url}");
+        }
+    }
+
+    #[cfg(feature = "ws")]
+    #[test]
+    fn a_websocket_keeps_path_and_query() {
+        for (url, asked) in [
+            ("ws://host", "ws://host:80/mqtt"),
+            ("ws://host/", "ws://host:80/"),
+            ("ws://anna:key@[::1]:8080/a/b?c=d", "ws://[::1]:8080/a/b?c=d"),
+            ("ws://host?c=d", "ws://host:80?c=d"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().websocket_url(), asked, "{url}");
+        }
+        #[cfg(feature = "tls")]
+        assert_eq!(Address::parse("wss://host/ws").unwrap().websocket_url(), "wss://host:443/ws");
+        assert_eq!(error("ws://host/mqtt#x"), UrlError::Path);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_unix_socket_is_a_path() {
+        assert_eq!(Address::parse("unix:///run/mqtt%20x.sock").unwrap().path, "/run/mqtt x.sock");
+        for url in ["unix://", "unix:///", "unix://host/run/x", "unix:///x?y"] {
+            assert_eq!(error(url), UrlError::Socket, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_in_names_its_feature() {
+        for (url, there, feature) in [
+            ("mqtts://host", cfg!(feature = "tls"), "ring"),
+            ("ws://host", cfg!(feature = "ws"), "ws"),
+            ("WSS://host/mqtt", cfg!(all(feature = "ws", feature = "tls")), "ws and ring"),
+            ("quic://host", cfg!(feature = "quic"), "quic"),
+        ] {
+            match Address::parse(url) {
+                Ok(_) => assert!(there, "{url}"),
+                Err(UrlError::NotBuiltIn { feature: named, .. }) => {
+                    assert!(!there && named == feature, "{url}")
+                }
+                Err(other) => panic!("{url}: {other}"),
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
 use crate::servers::{Server, ServerOrder, Servers};
 use crate::submissions::Shared;
+use crate::transports::Transports;
 use bytes::Bytes;
 use core::error::Error;
 use core::fmt;
@@ -44,6 +45,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         ask_credentials: None,
         presence: None,
         connector: None,
+        transports: Transports::default(),
         other_urls: Vec::new(),
         server_order: ServerOrder::default(),
         follow_server_reference: false,
@@ -71,6 +73,7 @@ pub struct ConnectBuilder {
     ask_credentials: Option<AskCredentials>,
     presence: Option<Presence>,
     connector: Option<Arc<dyn Connect>>,
+    pub(crate) transports: Transports,
     /// Beside the first.
     other_urls: Vec<String>,
     server_order: ServerOrder,
@@ -410,9 +413,13 @@ impl ConnectBuilder {
         if let Some((option, fault)) = self.fault {
             return Err(ConnectError::InvalidOption { option, fault });
         }
-        let server = Server::new(Address::parse(&self.url)?, self.connector)?;
-        let others = self.other_urls.iter().map(|url| Server::new(Address::parse(url)?, None));
-        let others = others.collect::<Result<Vec<_>, ConnectError>>()?;
+        let address = Address::parse(&self.url)?;
+        let others = self.other_urls.iter().map(|url| Address::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        self.transports.check(&address, &others, self.connector.is_some())?;
+        let transports = Arc::new(self.transports);
+        let server = Server::new(address, self.connector, &transports)?;
+        let others = others.into_iter().map(|address| Server::new(address, None, &transports));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
         let servers = Servers::new(server, others, self.server_order, self.follow_server_reference);
         servers.check()?;
         let mut options = self.options;
@@ -448,7 +455,7 @@ impl ConnectBuilder {
         checked.map_err(|error| self.fault(option, error.into())).ok()
     }
 
-    fn fault(&mut self, option: &'static str, fault: OptionFault) {
+    pub(crate) fn fault(&mut self, option: &'static str, fault: OptionFault) {
         self.fault.get_or_insert((option, fault));
     }
 }

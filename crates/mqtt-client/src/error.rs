@@ -87,8 +87,8 @@ impl ConnectError {
     /// Whether trying again, with nothing changed, can help. The client reconnects by itself only if it can.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Io(_)
-            | Self::Credentials(_)
+            Self::Io(error) => may_pass(error.kind()),
+            Self::Credentials(_)
             | Self::Timeout(_)
             | Self::Protocol(_)
             | Self::PeerClosed
@@ -128,6 +128,13 @@ impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         Self::Io(Arc::new(error))
     }
+}
+
+/// Whether a failure of the network can pass by itself. Transports report what cannot, such as a certificate that is for
+/// another host, by one of these kinds.
+fn may_pass(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, PermissionDenied, Unsupported};
+    !matches!(kind, InvalidData | InvalidInput | PermissionDenied | Unsupported)
 }
 
 /// Whether a server that said this may say otherwise later. What names the client's rights, its identifier, its options
@@ -181,15 +188,18 @@ pub enum UrlError {
     #[error("it has no scheme; write mqtt://HOST or mqtt://HOST:PORT")]
     NoScheme,
     /// A scheme that is not one of MQTT's.
-    #[error("its scheme is not known; use mqtt:// (or tcp://)")]
+    #[error("its scheme is not known; use mqtt://, mqtts://, ws://, wss://, quic:// or unix://")]
     UnknownScheme,
     /// A transport that this build does not have.
     #[error(
-        "the transport {scheme}:// is not built in; use mqtt://, or hand your own to ConnectBuilder::connector"
+        "the transport {scheme}:// is not built in (feature {feature}); turn it on, use mqtt://, \
+         or hand your own to ConnectBuilder::connector"
     )]
     NotBuiltIn {
         /// The scheme of that transport.
         scheme: &'static str,
+        /// The feature of this crate that builds it in.
+        feature: &'static str,
     },
     /// Nothing between `://` and the port.
     #[error("it names no host; write mqtt://HOST or mqtt://HOST:PORT")]
@@ -203,8 +213,11 @@ pub enum UrlError {
     #[error("its port is not a number from 1 to 65535")]
     Port,
     /// Something behind the host and port.
-    #[error("a path, query or fragment means nothing to mqtt://; end it after the port")]
+    #[error("a path, query or fragment means nothing here; end the URL after the port")]
     Path,
+    /// Something else than the path of a Unix socket.
+    #[error("a Unix socket is named by its path alone, unix:///run/mqtt.sock")]
+    Socket,
     /// A `%` without two hexadecimal digits, or a user name that is no UTF-8.
     #[error("user or password are not percent-encoded UTF-8; write %25 for a percent sign")]
     Percent,
@@ -244,6 +257,9 @@ pub enum OptionFault {
     /// Both say the same thing, or contradict each other.
     #[error("it does not go together with {0}")]
     Conflict(&'static str),
+    /// The transport does not take it.
+    #[error("{0}")]
+    Transport(String),
     /// The session does not take it.
     #[error(transparent)]
     Session(UsageError),

@@ -106,6 +106,8 @@ mod error;
 mod link;
 mod plan;
 mod presence;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod publish;
 mod queue;
 mod reconnect;
@@ -117,6 +119,7 @@ mod router;
 mod servers;
 mod submissions;
 mod subscription;
+mod transports;
 mod trie;
 
 pub use crate::authentication::{Authenticator, AuthenticatorError};
@@ -141,3 +144,7 @@ pub use mqtt_session::{
     SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
 };
 pub use mqtt_transport as transport;
+#[cfg(feature = "tls")]
+pub use mqtt_transport_tls as tls;
+#[cfg(feature = "ws")]
+pub use mqtt_transport_ws as websocket;

@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::error::{ConnectError, OptionFault};
+use crate::transports::Transports;
 use bytes::Bytes;
 use mqtt_session::{ReasonCode, Text};
 use mqtt_transport::Connect;
@@ -15,7 +16,7 @@ const MOST_HOPS: u32 = 5;
 #[derive(Clone)]
 pub(crate) struct Server {
     /// `None` if the application brings its own connector.
-    address: Option<Address>,
+    address: Option<(Address, Arc<Transports>)>,
     pub(crate) connector: Arc<dyn Connect>,
     /// What its URL says.
     pub(crate) username: Option<Text>,
@@ -24,21 +25,35 @@ pub(crate) struct Server {
 
 impl Server {
     /// The server of a URL, reached by the connector of the application if there is one.
-    pub(crate) fn new(address: Address, connector: Option<Arc<dyn Connect>>) -> Result<Self, ConnectError> {
+    pub(crate) fn new(
+        address: Address,
+        connector: Option<Arc<dyn Connect>>,
+        transports: &Arc<Transports>,
+    ) -> Result<Self, ConnectError> {
         let username = address.username.as_deref().map(Text::try_from).transpose();
         let username = username
             .map_err(|fault| ConnectError::InvalidOption { option: "username", fault: fault.into() })?;
         let password = address.password.clone().map(Bytes::from);
         Ok(match connector {
             Some(connector) => Self { address: None, connector, username, password },
-            None => Self { connector: address.connector(), address: Some(address), username, password },
+            None => {
+                let connector = transports.connector(&address)?;
+                Self { connector, address: Some((address, transports.clone())), username, password }
+            }
         })
+    }
+
+    fn is_at(&self, other: &Self) -> bool {
+        let address = |server: &Self| server.address.as_ref().map(|(address, _)| address.clone());
+        address(self) == address(other)
     }
 
     /// Another host, everything else as it is.
     fn elsewhere(&self, reference: &str) -> Option<Self> {
-        let address = self.address.as_ref()?.elsewhere(reference).ok()?;
-        Some(Self { connector: address.connector(), address: Some(address), ..self.clone() })
+        let (address, transports) = self.address.as_ref()?;
+        let address = address.elsewhere(reference).ok()?;
+        let connector = transports.connector(&address).ok()?;
+        Some(Self { connector, address: Some((address, transports.clone())), ..self.clone() })
     }
 }
 
@@ -138,7 +153,7 @@ impl Servers {
             return false;
         }
         self.hops += 1;
-        let left = self.own.iter().position(|own| own.address == self.current.address);
+        let left = self.own.iter().position(|own| own.is_at(&self.current));
         if let Some(left) = left.filter(|_| moved) {
             self.own.splice(left..=left, named.iter().cloned());
         }
