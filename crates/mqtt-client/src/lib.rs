@@ -103,6 +103,7 @@ mod driver;
 mod early;
 mod ending;
 mod error;
+mod gauges;
 mod link;
 mod plan;
 mod presence;
