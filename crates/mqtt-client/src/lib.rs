@@ -1,7 +1,6 @@
 //! An MQTT client for tokio: 3.1, 3.1.1 and 5.0, one task that it owns, and an honest word on the fate of every message.
 //!
-//! What it does not do: there is no blocking interface yet and nothing is kept on disk, so what is queued ends with the
-//! process; of the transports only TCP is built in, see [`transport`] for how to bring another. Packets are not shown:
+//! What it does not do: nothing is kept on disk, so what is queued ends with the process; of the transports only TCP is built in, see [`transport`] for how to bring another. Packets are not shown:
 //! those who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
 //!
 //! ```no_run
@@ -80,6 +79,11 @@
 //! [`Client::drain`] waits for what is under way and says what was left, [`Client::disconnect`] says goodbye,
 //! [`Client::abort`] cuts. Dropping the last handle says goodbye too, but nobody can wait for that.
 //!
+//! # Without async
+//!
+//! With the feature `blocking` everything that is awaited can be waited for, under the same names: see the module of that
+//! name.
+//!
 //! # Memory
 //!
 //! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more; twice that for moments if
@@ -91,6 +95,8 @@
 
 mod address;
 mod authentication;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod cells;
 mod client;
