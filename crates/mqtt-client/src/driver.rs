@@ -24,6 +24,7 @@ use mqtt_transport::BoxFuture;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// How long the last words may take.
@@ -183,6 +184,8 @@ impl Driver {
     }
 
     async fn wait(&mut self, delay: Duration) -> Option<Stop> {
+        // A wait may be none at all, and the next attempt fail at once: other tasks have their turn even so.
+        yield_now().await;
         let until = self.clock.now() + delay;
         poll_fn(|cx| self.poll_offline(cx, until)).await
     }
