@@ -72,7 +72,8 @@
 //!
 //! # Requests and responses
 //!
-//! [`Client::request`] publishes a message and waits for its answer, [`Client::respond`] gives one; 5.0 only.
+//! [`Client::request`] publishes a message and waits for its answer, [`Client::respond`] gives one; 5.0 only. The example
+//! `command_handler.rs` is both sides of it.
 //!
 //! # Ending
 //!
