@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::authentication::{Authenticator, NewAuthenticator};
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::connection::Status;
 use crate::credentials::{AskCredentials, Credentials};
 use crate::driver::Driver;
@@ -402,7 +403,7 @@ impl ConnectBuilder {
         let session = plan.session()?;
         let runtime = Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let shared = Arc::new(Shared::new(plan.queue()));
-        let (status, changes) = watch::channel(Status::default());
+        let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
         let driver = Driver::new(plan, session, shared.clone(), status, first);
         runtime.spawn(driver.run());
         Ok(Client::new(shared, changes))

@@ -160,10 +160,14 @@ impl Client {
     /// How things stand.
     pub fn status(&self) -> Status {
         let queued = self.alive.shared.queued();
+        let gauges = self.alive.shared.gauges();
         Status {
             queued: queued.messages,
             queued_bytes: queued.bytes,
             open: self.alive.shared.left(),
+            in_flight: gauges.in_flight,
+            ping_round_trip: gauges.ping_round_trip,
+            ack_latency: gauges.ack_latency,
             ..self.status.borrow().clone()
         }
     }

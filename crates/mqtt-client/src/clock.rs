@@ -19,6 +19,11 @@ impl Clock {
         Self { start: read(), timer: Box::pin(sleep(Duration::ZERO)), armed: None }
     }
 
+    /// The same moment on tokio's clock.
+    pub(crate) fn tokio_now() -> tokio::time::Instant {
+        read()
+    }
+
     pub(crate) fn now(&self) -> Instant {
         Instant::from_duration(read().saturating_duration_since(self.start))
     }

@@ -10,13 +10,20 @@ use futures_core::Stream;
 use mqtt_session::{Connected, Negotiated, ReasonCode, TopicFilter};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A client at a glance, from [`Client::status`](crate::Client::status).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
     /// What it is doing.
     pub state: State,
+    /// Since when, on tokio's clock.
+    pub since: Instant,
+    /// Attempts to connect so far.
+    pub attempts: u64,
+    /// How many of them a server accepted.
+    pub connections: u64,
     /// Attempts to connect that failed, and connections that did not hold, since one was last stable.
     pub failures: u32,
     /// Why there is, or was, no connection.
@@ -29,8 +36,40 @@ pub struct Status {
     pub queued_bytes: usize,
     /// Requests that wait to be sent or answered.
     pub open: usize,
+    /// QoS 1 and 2 messages that were sent and wait for their acknowledgement.
+    pub in_flight: usize,
+    /// How long the server took for its last answer to a ping on this connection; pings are sent when nothing else is.
+    pub ping_round_trip: Option<Duration>,
+    /// How long the server took to acknowledge a QoS 1 or 2 message on this connection: the last one that was measured,
+    /// of those that did not have to wait in the queue.
+    pub ack_latency: Option<Duration>,
     /// Messages that were received and that no subscription took.
     pub unclaimed: u64,
+}
+
+impl Status {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            state: State::Connecting,
+            since: now,
+            attempts: 0,
+            connections: 0,
+            failures: 0,
+            last_error: None,
+            negotiated: None,
+            queued: 0,
+            queued_bytes: 0,
+            open: 0,
+            in_flight: 0,
+            ping_round_trip: None,
+            ack_latency: None,
+            unclaimed: 0,
+        }
+    }
+
+    pub(crate) fn enter(&mut self, state: State, now: Instant) {
+        (self.state, self.since) = (state, now);
+    }
 }
 
 /// What a client is doing.
@@ -44,7 +83,7 @@ pub enum State {
     Connected,
     /// It waits before it tries again.
     Waiting {
-        /// How long, from the beginning of the wait.
+        /// How long, from the beginning of the wait ([`Status::since`]).
         delay: Duration,
     },
     /// It has ended.

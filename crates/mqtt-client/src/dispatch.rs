@@ -1,6 +1,7 @@
 //! What passes between the handles and the session: requests down, events up.
 
 use crate::cells::{CellId, Fate};
+use crate::clock::Clock;
 use crate::connection::{Event, State};
 use crate::delivery::HolderId;
 use crate::driver::Driver;
@@ -9,8 +10,8 @@ use crate::submissions::{Command, Subscribe};
 use core::task::Waker;
 use core::time::Duration;
 use mqtt_session::{
-    Connected, Event as SessionEvent, Instant, Negotiated, Outcome, PropertiesBuf, Property, ReasonCode,
-    Token, TopicFilter,
+    Connected, Event as SessionEvent, Instant, Message, Negotiated, Outcome, PropertiesBuf, Property, QoS,
+    ReasonCode, Token, TopicFilter,
 };
 
 /// How long messages of a session from an earlier run wait for their subscriptions.
@@ -61,10 +62,7 @@ impl Driver {
 
     fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Publish(message, cell) => match self.session.publish(now, message) {
-                Ok(token) => self.requests.insert(token, Request::Publish(cell)),
-                Err(error) => self.settle(cell, Fate::Refused(error)),
-            },
+            Command::Publish(message, cell) => self.publish(now, message, cell),
             Command::Subscribe(subscribe) => self.subscribe(*subscribe),
             Command::Unsubscribe(filters, properties, cell) => {
                 for filter in &filters {
@@ -85,6 +83,22 @@ impl Driver {
             Command::Responses(inbox) => self.responses = Some(inbox),
             Command::Reauthenticate(waiting) => self.reauthenticate(waiting),
             Command::Unmatched(holder, inbox) => self.router.add_unmatched(holder, inbox, &mut self.effects),
+        }
+    }
+
+    fn publish(&mut self, now: Instant, message: Message, cell: CellId) {
+        let measurable = message.qos > QoS::AtMostOnce
+            && self.ack_latency.is_free()
+            && self.session.is_connected()
+            && self.session.queued() == 0;
+        match self.session.publish(now, message) {
+            Ok(token) => {
+                self.requests.insert(token, Request::Publish(cell));
+                if measurable {
+                    self.ack_latency.begin(token, self.clock.now());
+                }
+            }
+            Err(error) => self.settle(cell, Fate::Refused(error)),
         }
     }
 
@@ -180,6 +194,9 @@ impl Driver {
 
     /// Tells the handle what became of its request.
     pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
+        if self.ack_latency.measures(token) {
+            self.ack_latency.end(self.clock.now(), matches!(outcome, Outcome::Acked { .. }));
+        }
         let Some(request) = self.requests.remove(token) else { return self.note_presence(token, &outcome) };
         self.answered += usize::from(outcome != Outcome::Sent);
         match request {
@@ -217,7 +234,8 @@ impl Driver {
         self.shared.responses.connected(self.plan.response_topic.as_ref(), &connected);
         self.shared.set_negotiated(Some(connected.negotiated.clone()));
         self.status.send_modify(|status| {
-            status.state = State::Connected;
+            status.enter(State::Connected, Clock::tokio_now());
+            status.connections += 1;
             status.negotiated = Some(connected.negotiated.clone());
         });
         self.tell_presence(now);

@@ -7,6 +7,7 @@ use crate::delivery::{Effects, Inbox};
 use crate::early::Early;
 use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
+use crate::gauges::{AckLatency, Gauges};
 use crate::link::Link;
 use crate::plan::{Opened, Plan};
 use crate::presence::Told;
@@ -23,6 +24,7 @@ use mqtt_transport::BoxFuture;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// How long the last words may take.
@@ -49,6 +51,7 @@ pub(crate) struct Driver {
     /// Where answers to requests arrive, if there were requests.
     pub(crate) responses: Option<Arc<Inbox>>,
     pub(crate) told: Told,
+    pub(crate) ack_latency: AckLatency,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -106,6 +109,7 @@ impl Driver {
             authentication: Authentication::default(),
             responses: None,
             told: Told::default(),
+            ack_latency: AckLatency::default(),
             established: false,
             first,
             stop: None,
@@ -150,7 +154,10 @@ impl Driver {
 
     /// Opens a connection and serves it to its end.
     async fn connection(&mut self) -> Over {
-        self.status.send_modify(|status| status.state = State::Connecting);
+        self.status.send_modify(|status| {
+            status.enter(State::Connecting, Clock::tokio_now());
+            status.attempts += 1;
+        });
         if !self.established {
             // Nothing is in it yet, and the version may be another one.
             match self.plan.session() {
@@ -177,6 +184,8 @@ impl Driver {
     }
 
     async fn wait(&mut self, delay: Duration) -> Option<Stop> {
+        // A wait may be none at all, and the next attempt fail at once: other tasks have their turn even so.
+        yield_now().await;
         let until = self.clock.now() + delay;
         poll_fn(|cx| self.poll_offline(cx, until)).await
     }
@@ -195,6 +204,7 @@ impl Driver {
         self.dispatch(self.clock.now());
         self.ended = None;
         self.paused = false;
+        self.ack_latency.reset();
     }
 
     /// The end. Whatever is still open is answered.
@@ -216,7 +226,7 @@ impl Driver {
         self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
         self.shared.responses.lose();
         self.status.send_modify(|status| {
-            status.state = State::Closed;
+            status.enter(State::Closed, Clock::tokio_now());
             status.negotiated = None;
         });
         if let Some(first) = self.first.take() {
@@ -447,7 +457,13 @@ impl Driver {
     /// Brings the handles what is done, and takes what they ask. True if there is something to do.
     fn swap(&mut self, park: Option<&Waker>) -> bool {
         let queued = Size { messages: self.session.queued(), bytes: self.session.queued_bytes() };
-        let load = Load { queued: queued + self.early.size(), open: self.requests.len() + self.early.len() };
+        let gauges = Gauges {
+            in_flight: self.session.in_flight(),
+            ping_round_trip: self.session.ping_round_trip(),
+            ack_latency: self.ack_latency.last(),
+        };
+        let open = self.requests.len() + self.early.len();
+        let load = Load { queued: queued + self.early.size(), open, gauges };
         self.shared.exchange(&mut self.exchange, load, park)
     }
 }

@@ -1,5 +1,6 @@
 //! What the end of a connection, or of an attempt, leads to.
 
+use crate::clock::Clock;
 use crate::connection::{Event, State};
 use crate::driver::Driver;
 use crate::error::ConnectError;
@@ -50,7 +51,7 @@ impl Driver {
             status.last_error = Some(cause.clone());
             status.negotiated = None;
             if let Some(delay) = retry_in {
-                status.state = State::Waiting { delay };
+                status.enter(State::Waiting { delay }, Clock::tokio_now());
             }
         });
         self.shared.announce(&Event::Disconnected { cause: cause.clone(), retry_in });

@@ -25,7 +25,7 @@ pub enum ConnectError {
         /// What is wrong with it.
         fault: OptionFault,
     },
-    /// There is no tokio runtime for the client's task: connect from within one.
+    /// There is no tokio runtime for the client's task: connect from within one, or with the feature `blocking`.
     #[error("there is no tokio runtime here: connect from a task, or enter a runtime before")]
     NoRuntime,
     /// The transport could not be opened, or broke.

@@ -1,7 +1,6 @@
 //! An MQTT client for tokio: 3.1, 3.1.1 and 5.0, one task that it owns, and an honest word on the fate of every message.
 //!
-//! What it does not do: there is no blocking interface yet and nothing is kept on disk, so what is queued ends with the
-//! process; of the transports only TCP is built in, see [`transport`] for how to bring another. Packets are not shown:
+//! What it does not do: nothing is kept on disk, so what is queued ends with the process; of the transports only TCP is built in, see [`transport`] for how to bring another. Packets are not shown:
 //! those who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
 //!
 //! ```no_run
@@ -73,12 +72,18 @@
 //!
 //! # Requests and responses
 //!
-//! [`Client::request`] publishes a message and waits for its answer, [`Client::respond`] gives one; 5.0 only.
+//! [`Client::request`] publishes a message and waits for its answer, [`Client::respond`] gives one; 5.0 only. The example
+//! `command_handler.rs` is both sides of it.
 //!
 //! # Ending
 //!
 //! [`Client::drain`] waits for what is under way and says what was left, [`Client::disconnect`] says goodbye,
 //! [`Client::abort`] cuts. Dropping the last handle says goodbye too, but nobody can wait for that.
+//!
+//! # Without async
+//!
+//! With the feature `blocking` everything that is awaited can be waited for, under the same names: see the module of that
+//! name.
 //!
 //! # Memory
 //!
@@ -91,6 +96,8 @@
 
 mod address;
 mod authentication;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod cells;
 mod client;
@@ -103,6 +110,7 @@ mod driver;
 mod early;
 mod ending;
 mod error;
+mod gauges;
 mod link;
 mod plan;
 mod presence;

@@ -148,8 +148,7 @@ impl Backoff {
         if self.policy.max_attempts.is_some_and(|most| self.row >= most) {
             return None;
         }
-        let doubled =
-            2_u32.checked_pow(self.row).and_then(|factor| self.policy.first_delay.checked_mul(factor));
+        let doubled = self.policy.first_delay.checked_mul(2_u32.saturating_pow(self.row));
         let ceiling = doubled.unwrap_or(Duration::MAX).min(self.policy.max_delay);
         self.row = self.row.saturating_add(1);
         Some(Duration::try_from_secs_f64(ceiling.as_secs_f64() * random).unwrap_or(ceiling).min(ceiling))
@@ -190,6 +189,9 @@ mod tests {
         assert_eq!(ceilings(&mut backoff, 8), expected);
         backoff.row = u32::MAX;
         assert_eq!(ceilings(&mut backoff, 2), [Some(60), Some(60)]);
+
+        let none = ReconnectPolicy::default().first_delay(Duration::ZERO);
+        assert_eq!(ceilings(&mut Backoff::new(none), 40), [Some(0); 40]);
 
         let endless = ReconnectPolicy::default().first_delay(Duration::MAX).max_delay(Duration::MAX);
         assert_eq!(Backoff::new(endless).next_delay(1.0), Some(Duration::MAX));

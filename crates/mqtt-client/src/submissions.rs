@@ -8,6 +8,7 @@ use crate::cells::{CellId, Cells, Fate, set_waker};
 use crate::connection::{Event, Events};
 use crate::delivery::{HolderId, Inbox};
 use crate::error::{Closed, PublishError};
+use crate::gauges::Gauges;
 use crate::queue::Queue;
 use crate::responses::Responses;
 use crate::room::{Room, Size, Ticket};
@@ -103,6 +104,7 @@ pub(crate) struct Load {
     pub(crate) queued: Size,
     /// Requests without an answer, whether sent or not.
     pub(crate) open: usize,
+    pub(crate) gauges: Gauges,
 }
 
 #[derive(Debug)]
@@ -123,6 +125,7 @@ struct Inner {
     parked: Option<Waker>,
     /// Requests that the driver has, but has not answered.
     open: usize,
+    gauges: Gauges,
     drains: Vec<Waker>,
     next_holder: HolderId,
     listeners: Vec<Arc<Queue<Event>>>,
@@ -154,6 +157,7 @@ impl Shared {
                 room: Room::new(limit, overflow == Overflow::Refuse),
                 parked: None,
                 open: 0,
+                gauges: Gauges::default(),
                 drains: Vec::new(),
                 next_holder: HolderId::default(),
                 listeners: vec![first_listener.clone()],
@@ -326,6 +330,10 @@ impl Shared {
         self.lock().left()
     }
 
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.lock().gauges
+    }
+
     /// Messages that wait to be sent.
     pub(crate) fn queued(&self) -> Size {
         self.lock().room.used()
@@ -355,6 +363,7 @@ impl Shared {
         }
         inner.room.set_taken(load.queued);
         inner.open = load.open;
+        inner.gauges = load.gauges;
         if exchange.commands.is_empty() {
             core::mem::swap(&mut exchange.commands, &mut inner.commands);
             inner.room.take_submitted();

@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{PROTOCOLS, Stage, in_memory};
+use common::{PROTOCOLS, Stage, in_memory, next};
 use core::time::Duration;
 use mqtt_client::{
     ConnectError, OptionFault, Overflow, Presence, QoS, ReconnectPolicy, TopicName, Will, connect,
 };
 use mqtt_testkit::broker::{Broker, Restart};
+use mqtt_testkit::mosquitto::Mosquitto;
 use mqtt_testkit::packets::{connack, puback};
 use std::sync::Arc;
 use tokio::time::sleep;
@@ -128,4 +129,26 @@ async fn it_goes_alone() {
         matches!(error, ConnectError::InvalidOption { option: "presence", fault: OptionFault::Conflict(_) }),
         "{error:?}"
     );
+}
+
+/// A real server says it, too, by the will and by what the client left.
+#[tokio::test]
+async fn mosquitto_keeps_it() {
+    let broker = Mosquitto::builder().start();
+    for protocol in PROTOCOLS {
+        let watcher = connect(&broker.url()).client_id("watcher").protocol(protocol).await.unwrap();
+        let mut told = watcher.subscribe("devices/7").qos(QoS::AtLeastOnce).await.unwrap();
+        let builder =
+            || connect(&broker.url()).client_id("device").protocol(protocol).presence(Presence::new(topic()));
+        for abort in [true, false] {
+            let client = builder().await.unwrap();
+            while next(&mut told).await.payload() != b"online" {}
+            if abort {
+                client.abort()
+            } else {
+                client.disconnect().await.unwrap()
+            }
+            assert_eq!(next(&mut told).await.payload(), b"offline", "{protocol}, abort: {abort}");
+        }
+    }
 }

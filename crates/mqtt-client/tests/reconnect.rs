@@ -392,6 +392,20 @@ async fn a_killed_server_loses_nothing() {
     assert!(broker.connections() >= 2 * 5, "{}", broker.connections());
 }
 
+/// A policy without delays, on a connector that fails at once, still lets other tasks run.
+#[tokio::test(start_paused = true)]
+async fn no_delay_is_no_monopoly() {
+    let (stage, builder) = Stage::new();
+    drop(stage);
+    let client = builder.reconnect(ReconnectPolicy::default().first_delay(Duration::ZERO)).start().unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.status().attempts > 50, "{}", client.status().attempts);
+    client.abort();
+    assert!(matches!(soon(client.closed()).await, Closed::Aborted));
+}
+
 /// The client's own connector is asked anew each time.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_hangs_is_given_up() {

@@ -7,10 +7,11 @@ use core::time::Duration;
 use mqtt_client::{
     Client, Closed, ConnectError, Message, OptionFault, Outcome, PropertiesBuf, Property, PropertyId,
     Protocol, PublishError, QoS, ReasonCode, ReconnectPolicy, RequestBuilder, RequestError, SubscribeError,
-    Subscription, UsageError, Version,
+    Subscription, UsageError, Version, connect,
 };
 use mqtt_codec::{Ack, ConnAck, Packet, Subscribe};
 use mqtt_testkit::broker::{Broker, Restart};
+use mqtt_testkit::mosquitto::Mosquitto;
 use mqtt_testkit::packets::{connack, publish, suback};
 use mqtt_testkit::peer::Peer;
 use std::sync::Arc;
@@ -252,7 +253,7 @@ async fn before_5_0_there_are_no_requests() {
         assert!(matches!(error, PublishError::NoResponseTopic), "{error:?}");
     }
     for option in ["response_topic", "request_response_information", "request_problem_information"] {
-        let builder = mqtt_client::connect("mqtt://h").protocol(Protocol::V3_1_1);
+        let builder = connect("mqtt://h").protocol(Protocol::V3_1_1);
         let builder = match option {
             "response_topic" => builder.response_topic("a"),
             "request_response_information" => builder.request_response_information(false),
@@ -414,4 +415,22 @@ async fn the_end_of_the_client_ends_its_requests() {
     next(&mut questions).await;
     asker.disconnect().await.unwrap();
     assert!(matches!(soon(asking).await.unwrap(), Err(RequestError::Closed(Closed::Disconnected))));
+}
+
+/// A real server: answers arrive, and a request that nobody listens to fails at once.
+#[tokio::test]
+async fn mosquitto_carries_requests() {
+    let broker = Mosquitto::builder().start();
+    let asker = connect(&broker.url()).client_id("asker").await.unwrap();
+    let answerer = connect(&broker.url()).client_id("answerer").await.unwrap();
+    let mut questions = answerer.subscribe("ask").qos(QoS::ExactlyOnce).await.unwrap();
+    for qos in common::ALL_QOS {
+        let (answer, ()) = tokio::join!(asker.request("ask", "?").qos(qos).into_future(), async {
+            let question = next(&mut questions).await;
+            delivered(answerer.respond(&question, "!").await.unwrap());
+        });
+        assert_eq!(answer.unwrap().payload(), b"!");
+    }
+    let error = soon(asker.request("nobody", "?").qos(QoS::AtLeastOnce)).await.unwrap_err();
+    assert!(matches!(error, RequestError::NobodyListens), "{error:?}");
 }

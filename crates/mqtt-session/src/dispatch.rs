@@ -5,10 +5,11 @@ use crate::event::{Event, Message};
 use crate::in_flight::Order;
 use crate::link::Phase;
 use crate::session::Session;
+use crate::time::Instant;
 use mqtt_codec::{Delivery, Disconnect, Packet, PacketType, Publish};
 
 impl Session {
-    pub(crate) fn handle_packet(&mut self, packet: Packet) -> Result<(), ProtocolError> {
+    pub(crate) fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), ProtocolError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         if !link.is_connected() {
             return self.handle_handshake(packet);
@@ -40,7 +41,7 @@ impl Session {
                 config.check_problem_information(PacketType::UnsubAck, unsuback.properties())?;
                 self.subscriptions.handle_unsuback(&unsuback, table, reports, config.version)?;
             }
-            Packet::PingResp => link.keep_alive.answered(),
+            Packet::PingResp => link.keep_alive.answered(now),
             // `[5u-19]`
             Packet::Disconnect(disconnect) => self.end(End::ServerDisconnect(disconnect), None),
             Packet::Auth(auth) => self.handle_auth(auth)?,

@@ -18,6 +18,10 @@ pub(crate) struct KeepAlive {
     deadline: Option<Instant>,
     /// Where that ping is on its way out.
     stage: Stage,
+    /// When it was written to its end.
+    written: Option<Instant>,
+    /// What the last answer took.
+    round_trip: Option<Duration>,
     /// The driver has stopped reading, an answer would lie unread.
     paused: bool,
 }
@@ -46,6 +50,8 @@ impl KeepAlive {
             due: false,
             deadline: None,
             stage: Stage::Sent,
+            written: None,
+            round_trip: None,
             paused: false,
         }
     }
@@ -76,17 +82,33 @@ impl KeepAlive {
         self.last_sent = now;
         self.due = false;
         match self.stage {
-            Stage::Waiting => self.answered(),
+            Stage::Waiting => self.settle(),
             Stage::Behind(backlog) => {
                 self.put_off(now);
                 self.stage = if bytes < backlog { Stage::Behind(backlog - bytes) } else { Stage::Sent };
+                if bytes >= backlog {
+                    self.written = Some(now);
+                }
             }
             Stage::Sent => {}
         }
     }
 
     /// PINGRESP arrived; one that nobody asked for changes nothing.
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self, now: Instant) {
+        if let Some(written) = self.written.take() {
+            self.round_trip = Some(now.saturating_duration_since(written));
+        }
+        self.settle();
+    }
+
+    /// What the last answer took.
+    pub(crate) const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// No answer is awaited.
+    fn settle(&mut self) {
         self.deadline = None;
         self.stage = Stage::Sent;
     }

@@ -111,7 +111,7 @@ impl Session {
                 return;
             };
             let handled = match link.decoder.decode(input) {
-                Ok(Some(packet)) => self.handle_packet(packet),
+                Ok(Some(packet)) => self.handle_packet(now, packet),
                 Ok(None) => {
                     if !input.is_empty() {
                         link.keep_alive.put_off(now);
@@ -423,6 +423,12 @@ impl Session {
     /// QoS 1 and 2 messages sent and not acknowledged to the end.
     pub fn in_flight(&self) -> usize {
         self.table.len(Order::Publishes) + self.table.len(Order::Releases)
+    }
+
+    /// How long the server took for its last answer to a ping on this connection, from the moment the ping was
+    /// written; `None` if there was none yet.
+    pub fn ping_round_trip(&self) -> Option<Duration> {
+        self.link.as_ref().and_then(|link| link.keep_alive.round_trip())
     }
 
     /// Whether the server has accepted the connection, and it has not ended.
