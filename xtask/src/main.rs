@@ -38,7 +38,7 @@ enum Task {
     NoStd(no_std::Options),
     /// Run the fuzz targets of fuzz/
     Fuzz(fuzz::Options),
-    /// Run the comparisons of benches/
+    /// Run the measurements of benches/
     Bench(bench::Options),
     /// Run the tests that cite a statement of the standards, and report statement by statement
     Conformance(conformance::Options),

@@ -1,1 +1,3 @@
-//! Nothing: the benches are in `benches/`.
+//! What the measurements of our own crates share.
+
+pub mod session;

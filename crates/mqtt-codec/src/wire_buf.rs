@@ -116,6 +116,28 @@ impl WireBuf {
         out
     }
 
+    /// Starts a packet whose body begins with a field, which has two bytes of length.
+    #[inline(always)]
+    pub(crate) fn start_with_field(
+        &mut self,
+        first: u8,
+        remaining: usize,
+        room: usize,
+        field: &[u8],
+    ) -> &mut Vec<u8> {
+        let [high, low] = (field.len() as u16).to_be_bytes();
+        let out = self.reserve(5 + room);
+        if remaining < 0x80 {
+            out.extend_from_slice(&[first, remaining as u8, high, low]);
+        } else {
+            out.push(first);
+            put_variable_byte_integer(out, remaining);
+            out.extend_from_slice(&[high, low]);
+        }
+        out.extend_from_slice(field);
+        out
+    }
+
     /// Appends a payload: a copy of a small one, a shared segment of a large one.
     #[inline(always)]
     pub(crate) fn put_payload(&mut self, payload: &[u8], share: impl FnOnce() -> Bytes) {

@@ -31,12 +31,14 @@ impl SendingAliases {
         Self { entries: Vec::new(), maximum, clock: 0 }
     }
 
-    /// The form in which the topic goes out now: by alias alone if the server knows it, else in full, with an
-    /// alias for the next time. The packet must then be sent.
+    /// Whether the server takes any.
+    pub(crate) const fn are_allowed(&self) -> bool {
+        self.maximum > 0
+    }
+
+    /// The form in which the topic goes out now, if aliases are allowed: by alias alone if the server knows it,
+    /// else in full, with an alias for the next time. The packet must then be sent.
     pub(crate) fn write<'a>(&mut self, topic: &'a TopicName) -> (Topic<'a>, Option<NonZeroU16>) {
-        if self.maximum == 0 {
-            return (topic.borrow(), None);
-        }
         let known = self.entries.iter().position(|entry| entry.topic == *topic);
         if known.is_none() && topic.len() < SHORTEST_TOPIC {
             return (topic.borrow(), None);

@@ -56,10 +56,12 @@ impl Answers {
     }
 
     /// Appends a batch of answers. Says how many messages they close; `None` if nothing was due.
+    #[inline]
     pub(crate) fn write(&mut self, negotiated: &Negotiated, out: &mut WireBuf) -> Option<usize> {
-        if self.0.is_empty() {
-            return None;
-        }
+        if self.0.is_empty() { None } else { Some(self.write_some(negotiated, out)) }
+    }
+
+    fn write_some(&mut self, negotiated: &Negotiated, out: &mut WireBuf) -> usize {
         let batch = self.0.len().min(BATCH);
         let version = negotiated.version;
         let mut closed = 0;
@@ -79,6 +81,6 @@ impl Answers {
             // It cannot fail: only what the packet may carry comes here.
             let _ = ack.encode(packet, version, out);
         }
-        Some(closed)
+        closed
     }
 }

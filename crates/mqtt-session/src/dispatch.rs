@@ -20,6 +20,8 @@ impl Session {
             Packet::PubAck(ack) => {
                 config.check_problem_information(PacketType::PubAck, ack.properties.view())?;
                 self.outbound.handle_puback(ack, &mut link.window, table, reports);
+                // It has no answer.
+                return Ok(());
             }
             Packet::PubRec(ack) => {
                 config.check_problem_information(PacketType::PubRec, ack.properties.view())?;
@@ -58,7 +60,8 @@ impl Session {
     /// when it is sure what the message is and that it is new.
     fn handle_publish(&mut self, publish: Publish) -> Result<(), ProtocolError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let topic = link.resolve_topic(&publish)?;
+        let properties = publish.properties_buf();
+        let topic = link.resolve_topic(&publish, &properties)?;
         let delivery = publish.delivery();
         if delivery.qos() > link.negotiated.maximum_qos
             && !link.resumed
@@ -83,7 +86,7 @@ impl Session {
             qos: delivery.qos(),
             retain: publish.retain(),
             dup: delivery.dup(),
-            properties: publish.properties_buf(),
+            properties,
             payload: publish.into_payload(),
         };
         self.reports.events.push_back(Event::Message(message, token));

@@ -14,10 +14,8 @@ use mqtt_codec::{PacketId, ReasonCode};
 /// What is awaited under one identifier.
 #[derive(Debug)]
 pub(crate) enum Awaiting {
-    /// A QoS 1 PUBLISH was sent.
-    PubAck(Outgoing),
-    /// A QoS 2 PUBLISH was sent.
-    PubRec(Outgoing),
+    /// A PUBLISH was sent: PUBACK is to come at QoS 1, PUBREC at QoS 2.
+    Publish(Outgoing),
     /// The server has the message, PUBREL is to be sent or was.
     PubComp(Released),
     /// SUBSCRIBE was sent.
@@ -54,7 +52,7 @@ pub(crate) struct Released {
     pub(crate) round: u32,
 }
 
-/// The orders in which exchanges stand.
+/// The orders in which identifiers stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub(crate) enum Order {
@@ -68,10 +66,14 @@ pub(crate) enum Order {
     Free,
 }
 
+impl Order {
+    const ALL: [Self; 4] = [Self::Publishes, Self::Releases, Self::Requests, Self::Free];
+}
+
 impl Awaiting {
     const fn order(&self) -> Order {
         match self {
-            Self::PubAck(_) | Self::PubRec(_) => Order::Publishes,
+            Self::Publish(_) => Order::Publishes,
             Self::PubComp(_) => Order::Releases,
             Self::SubAck(_) | Self::UnsubAck(_) => Order::Requests,
         }
@@ -82,25 +84,21 @@ impl Awaiting {
 /// while, and a repeated acknowledgement from a confused server finds nothing to confirm.
 const REST: usize = 16;
 
-/// The table. Identifier n stands at n - 1; each slot is linked into the order that it belongs to.
+/// The table: a slot for each identifier that was ever used, and the slots of each order linked in a ring.
 #[derive(Debug)]
 pub(crate) struct InFlight {
+    /// First the heads of the rings, which close them and hold nothing: with them no slot is a first or last one
+    /// that needs care. Then identifier 1 and so on.
     slots: Vec<Slot>,
-    orders: [Ends; 4],
+    lens: [usize; Order::ALL.len()],
 }
 
 #[derive(Debug)]
 struct Slot {
     awaiting: Option<Awaiting>,
-    previous: Option<PacketId>,
-    next: Option<PacketId>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ends {
-    first: Option<PacketId>,
-    last: Option<PacketId>,
-    len: usize,
+    /// The places of its neighbours in the ring.
+    previous: u32,
+    next: u32,
 }
 
 /// A free identifier. It is taken when something is put under it.
@@ -115,148 +113,150 @@ impl Vacant<'_> {
         self.id
     }
 
+    #[inline(always)]
     pub(crate) fn insert(self, awaiting: Awaiting) {
         let Self { table, id } = self;
-        if table.index(id) == table.slots.len() {
-            table.slots.push(Slot { awaiting: None, previous: None, next: None });
-        } else {
-            table.unlink(id, Order::Free);
+        if place(id) == table.slots.len() {
+            table.add_slot();
         }
-        let order = awaiting.order();
-        if let Some(slot) = table.slot_mut(id) {
-            slot.awaiting = Some(awaiting);
-        }
-        table.push_back(id, order);
+        table.put(id, awaiting, Order::Free);
     }
 }
 
 impl InFlight {
-    pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), orders: [Ends { first: None, last: None, len: 0 }; 4] }
+    pub(crate) fn new() -> Self {
+        let head = |order| Slot { awaiting: None, previous: order as u32, next: order as u32 };
+        Self { slots: Order::ALL.map(head).into(), lens: [0; Order::ALL.len()] }
     }
 
     /// Puts an exchange of an earlier life under its identifier, last in its order.
     pub(crate) fn restore(&mut self, id: PacketId, awaiting: Awaiting) {
-        while self.slots.len() <= self.index(id) {
-            let Some(fresh) = u16::try_from(self.slots.len() + 1).ok().and_then(PacketId::new) else {
-                return;
-            };
-            self.slots.push(Slot { awaiting: None, previous: None, next: None });
-            self.push_back(fresh, Order::Free);
+        while self.slots.len() <= place(id) {
+            self.add_slot();
         }
-        self.unlink(id, self.get(id).map_or(Order::Free, Awaiting::order));
-        let order = awaiting.order();
-        if let Some(slot) = self.slot_mut(id) {
-            slot.awaiting = Some(awaiting);
-        }
-        self.push_back(id, order);
+        let order = self.get(id).map_or(Order::Free, Awaiting::order);
+        self.put(id, awaiting, order);
     }
 
     /// Exchanges in this order.
     pub(crate) const fn len(&self, order: Order) -> usize {
-        self.orders[order as usize].len
+        self.lens[order as usize]
     }
 
     /// A free identifier; `None` while all 65,535 are taken.
     pub(crate) fn vacant(&mut self) -> Option<Vacant<'_>> {
+        let used = self.slots.len() - Order::ALL.len();
+        let fresh = || u16::try_from(used + 1).ok().and_then(PacketId::new);
         let free = self.first(Order::Free);
-        let fresh = u16::try_from(self.slots.len() + 1).ok().and_then(PacketId::new);
-        let id = if self.slots.len() < REST { fresh.or(free) } else { free.or(fresh) }?;
+        let id = if used < REST { fresh().or(free) } else { free.or_else(fresh) }?;
         Some(Vacant { table: self, id })
     }
 
     pub(crate) fn get(&self, id: PacketId) -> Option<&Awaiting> {
-        self.slots.get(self.index(id))?.awaiting.as_ref()
+        self.slots.get(place(id))?.awaiting.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, id: PacketId) -> Option<&mut Awaiting> {
-        self.slot_mut(id)?.awaiting.as_mut()
+        self.slots.get_mut(place(id))?.awaiting.as_mut()
     }
 
-    /// Ends an exchange; its identifier is free.
-    pub(crate) fn free(&mut self, id: PacketId) {
-        if let Some(slot) = self.slot_mut(id)
-            && let Some(awaiting) = &slot.awaiting
-        {
-            let order = awaiting.order();
+    /// Ends an exchange that stands in this order; its identifier is free.
+    #[inline(always)]
+    pub(crate) fn free(&mut self, id: PacketId, order: Order) {
+        if let Some(slot) = self.slots.get_mut(place(id)) {
             slot.awaiting = None;
-            self.unlink(id, order);
-            self.push_back(id, Order::Free);
+            self.change_order(id, order, Order::Free);
         }
     }
 
     /// Ends an exchange and hands out what stood under its identifier.
     pub(crate) fn remove(&mut self, id: PacketId) -> Option<Awaiting> {
-        let awaiting = self.slot_mut(id)?.awaiting.take()?;
-        self.unlink(id, awaiting.order());
-        self.push_back(id, Order::Free);
+        let awaiting = self.slots.get_mut(place(id))?.awaiting.take()?;
+        self.change_order(id, awaiting.order(), Order::Free);
         Some(awaiting)
     }
 
     /// Puts an exchange into its next stage, under the same identifier and last in its order.
     pub(crate) fn advance(&mut self, id: PacketId, next: Awaiting) {
-        let Some(slot) = self.slot_mut(id) else { return };
-        let order = next.order();
-        let Some(awaiting) = slot.awaiting.replace(next) else { return };
-        self.unlink(id, awaiting.order());
-        self.push_back(id, order);
+        if let Some(order) = self.get(id).map(Awaiting::order) {
+            self.put(id, next, order);
+        }
     }
 
-    pub(crate) const fn first(&self, order: Order) -> Option<PacketId> {
-        self.orders[order as usize].first
+    pub(crate) fn first(&self, order: Order) -> Option<PacketId> {
+        self.slots.get(order as usize).and_then(|head| id(head.next))
     }
 
     /// The one behind this in its order.
-    pub(crate) fn after(&self, id: PacketId) -> Option<PacketId> {
-        self.slots.get(self.index(id))?.next
+    pub(crate) fn after(&self, this: PacketId) -> Option<PacketId> {
+        self.slots.get(place(this)).and_then(|slot| id(slot.next))
     }
 
     /// Ends the first, or the last, exchange of an order.
     pub(crate) fn pop_first(&mut self, order: Order) -> Option<Awaiting> {
-        self.first(order).and_then(|id| self.remove(id))
+        self.first(order).and_then(|first| self.remove(first))
     }
 
     pub(crate) fn pop_last(&mut self, order: Order) -> Option<Awaiting> {
-        self.orders[order as usize].last.and_then(|id| self.remove(id))
+        let last = self.slots.get(order as usize).and_then(|head| id(head.previous))?;
+        self.remove(last)
     }
 
-    const fn index(&self, id: PacketId) -> usize {
-        id.get() as usize - 1
-    }
-
-    fn slot_mut(&mut self, id: PacketId) -> Option<&mut Slot> {
-        let index = self.index(id);
-        self.slots.get_mut(index)
-    }
-
-    fn unlink(&mut self, id: PacketId, order: Order) {
-        let Some(slot) = self.slot_mut(id) else { return };
-        let (previous, next) = (slot.previous.take(), slot.next.take());
-        match previous.and_then(|previous| self.slot_mut(previous)) {
-            Some(slot) => slot.next = next,
-            None => self.orders[order as usize].first = next,
+    /// Puts this under an identifier that has stood in `order` so far.
+    #[inline(always)]
+    fn put(&mut self, id: PacketId, awaiting: Awaiting, order: Order) {
+        let next = awaiting.order();
+        if let Some(slot) = self.slots.get_mut(place(id)) {
+            slot.awaiting = Some(awaiting);
         }
-        match next.and_then(|next| self.slot_mut(next)) {
-            Some(slot) => slot.previous = previous,
-            None => self.orders[order as usize].last = previous,
-        }
-        self.orders[order as usize].len -= 1;
+        self.change_order(id, order, next);
     }
 
-    fn push_back(&mut self, id: PacketId, order: Order) {
-        let ends = &mut self.orders[order as usize];
-        let last = ends.last.replace(id);
-        ends.len += 1;
-        match last {
-            None => ends.first = Some(id),
-            Some(last) => {
-                if let Some(slot) = self.slot_mut(last) {
-                    slot.next = Some(id);
-                }
-                if let Some(slot) = self.slot_mut(id) {
-                    slot.previous = Some(last);
-                }
-            }
+    /// A slot for the next identifier, which is free.
+    fn add_slot(&mut self) {
+        let place = self.slots.len() as u32;
+        self.slots.push(Slot { awaiting: None, previous: place, next: place });
+        self.lens[Order::Free as usize] += 1;
+        self.link_last(place, Order::Free);
+    }
+
+    #[inline(always)]
+    fn change_order(&mut self, id: PacketId, from: Order, to: Order) {
+        let place = place(id) as u32;
+        let Some(&Slot { previous, next, .. }) = self.slots.get(place as usize) else { return };
+        if let Some(slot) = self.slots.get_mut(previous as usize) {
+            slot.next = next;
+        }
+        if let Some(slot) = self.slots.get_mut(next as usize) {
+            slot.previous = previous;
+        }
+        self.lens[from as usize] -= 1;
+        self.lens[to as usize] += 1;
+        self.link_last(place, to);
+    }
+
+    /// Links a slot that is in no ring between the last one of an order and its head.
+    #[inline(always)]
+    fn link_last(&mut self, place: u32, order: Order) {
+        let head = order as u32;
+        let Some(slot) = self.slots.get_mut(head as usize) else { return };
+        let last = core::mem::replace(&mut slot.previous, place);
+        if let Some(slot) = self.slots.get_mut(last as usize) {
+            slot.next = place;
+        }
+        if let Some(slot) = self.slots.get_mut(place as usize) {
+            (slot.previous, slot.next) = (last, head);
         }
     }
+}
+
+/// Where the slot of an identifier is.
+const fn place(id: PacketId) -> usize {
+    id.get() as usize + Order::ALL.len() - 1
+}
+
+/// The identifier whose slot is here; `None` for a head.
+fn id(place: u32) -> Option<PacketId> {
+    let before = place.checked_sub(Order::ALL.len() as u32)?;
+    PacketId::new(before as u16 + 1)
 }

@@ -83,8 +83,21 @@ impl Receiving {
         Ok(())
     }
 
-    /// Sends the PUBACKs that no earlier message holds back `[MQTT-4.6.0-2]`.
-    fn flush_pubacks(&mut self, answers: &mut Answers) {
+    /// Notes what the application says to the message of this number, and sends the PUBACKs that no earlier
+    /// message holds back `[MQTT-4.6.0-2]`.
+    fn accept(&mut self, number: u64, verdict: Verdict, answers: &mut Answers) {
+        let Some(place) = number.checked_sub(self.first_puback).and_then(|place| usize::try_from(place).ok())
+        else {
+            return;
+        };
+        let Some(owed) = self.pubacks.get_mut(place) else { return };
+        if place > 0 {
+            owed.accepted = Some(verdict);
+            return;
+        }
+        answers.push_verdict(PacketType::PubAck, owed.id, verdict, true);
+        self.pubacks.pop_front();
+        self.first_puback += 1;
         while let Some(Owed { id, accepted }) = self.pubacks.front_mut()
             && let Some(verdict) = accepted.take()
         {
@@ -179,12 +192,7 @@ impl Inbound {
                 self.flush_pubrecs(receiving, answers, reports);
             }
         } else if let Some((receiving, answers)) = link.filter(|(receiving, _)| receiving.link == came_on) {
-            let place =
-                number.checked_sub(receiving.first_puback).and_then(|place| usize::try_from(place).ok());
-            if let Some(owed) = place.and_then(|place| receiving.pubacks.get_mut(place)) {
-                owed.accepted = Some(verdict);
-                receiving.flush_pubacks(answers);
-            }
+            receiving.accept(number, verdict, answers);
         }
     }
 

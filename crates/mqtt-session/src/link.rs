@@ -16,7 +16,8 @@ use crate::time::{Instant, earlier};
 use crate::window::Window;
 use alloc::collections::VecDeque;
 use mqtt_codec::{
-    Auth, Decoder, Disconnect, MAX_PACKET_SIZE, Packet, Properties, Publish, Text, TopicName, WireBuf,
+    Auth, Decoder, Disconnect, MAX_PACKET_SIZE, Packet, Properties, PropertiesBuf, Publish, Text, TopicName,
+    WireBuf,
 };
 
 /// One connection.
@@ -70,6 +71,8 @@ pub(crate) struct Authentication {
 /// What was handed out and what of it was written to the transport, in bytes since the link opened.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
+    /// Where the buffer begins that is being filled, if what was handed out before came directly before it.
+    buffer: u64,
     handed_out: u64,
     written: u64,
     /// QoS 0 messages that were not written to the end.
@@ -135,8 +138,13 @@ impl Link {
     }
 
     /// The topic of a received PUBLISH, with its alias resolved or remembered.
-    pub(crate) fn resolve_topic(&mut self, publish: &Publish) -> Result<TopicName, ProtocolError> {
-        match (publish.topic_name(), publish.properties().topic_alias()) {
+    pub(crate) fn resolve_topic(
+        &mut self,
+        publish: &Publish,
+        properties: &PropertiesBuf,
+    ) -> Result<TopicName, ProtocolError> {
+        let alias = if properties.is_empty() { None } else { properties.view().topic_alias() };
+        match (publish.topic_name(), alias) {
             (Some(topic), None) => Ok(topic),
             (topic, alias) => {
                 let alias = alias.unwrap_or(0);
@@ -174,15 +182,20 @@ impl Link {
 }
 
 impl Output {
-    /// So many bytes were handed out.
-    pub(crate) const fn hand_out(&mut self, bytes: usize) {
-        self.handed_out += bytes as u64;
+    /// What is written behind so many bytes of the driver's buffer is about to be handed out.
+    pub(crate) const fn begin(&mut self, behind: usize) {
+        self.buffer = self.handed_out.wrapping_sub(behind as u64);
     }
 
-    /// The packet of so many bytes that is being handed out is a QoS 0 message, which is sent once it is
+    /// The buffer has so many bytes now.
+    pub(crate) const fn hand_out(&mut self, len: usize) {
+        self.handed_out = self.buffer.wrapping_add(len as u64);
+    }
+
+    /// The packet between these two places of the buffer is a QoS 0 message, which is sent once it is
     /// written.
-    pub(crate) fn follow(&mut self, token: Token, bytes: usize) {
-        let (start, end) = (self.handed_out, self.handed_out + bytes as u64);
+    pub(crate) fn follow(&mut self, token: Token, start: usize, end: usize) {
+        let [start, end] = [start, end].map(|place| self.buffer.wrapping_add(place as u64));
         self.following.push_back(Followed { token, start, end });
     }
 

@@ -31,6 +31,9 @@ pub(crate) struct Outbound {
     suspect: Option<(Token, u32)>,
 }
 
+/// A batch ends with the PUBLISH that makes it so many bytes.
+const BATCH: usize = 4096;
+
 /// How long to wait between two looks through the queue.
 const EXPIRY_GRAIN: Duration = Duration::from_secs(1);
 
@@ -52,9 +55,10 @@ impl Outbound {
         self.queue.len() < limits.queue_messages && self.bytes < limits.queue_bytes
     }
 
-    /// Queues a message, whose packet has so many bytes. Where there is no room another one gives way, or it
+    /// Queues a message, whose packet has so many bytes, where there is no room: another one gives way, or it
     /// does itself, as the limits say.
-    pub(crate) fn publish(
+    #[cold]
+    pub(crate) fn push_without_room(
         &mut self,
         now: Instant,
         token: Token,
@@ -63,35 +67,36 @@ impl Outbound {
         limits: &Limits,
         reports: &mut Reports,
     ) {
-        if !self.has_room(limits) {
-            if let Some(place) = self.queue.latest_mut(&message.topic)
-                && self.bytes - place.size < limits.queue_bytes
-            {
-                reports.store_message(token, &message);
-                let superseded = mem::replace(place, Outgoing::new(now, token, message, size));
-                self.bytes += size;
-                self.look_for_expired = earlier(self.look_for_expired, place.expires);
-                self.refuse(&superseded, Outcome::Dropped, reports);
-                return;
-            }
-            while limits.overflow != Overflow::DropNewest && !self.has_room(limits) && self.queue.len() > 0 {
-                self.refuse_first(reports, Outcome::Dropped);
-            }
-            if !self.has_room(limits) {
-                reports.complete(token, Outcome::Dropped);
-                return;
-            }
+        if let Some(place) = self.queue.latest_mut(&message.topic)
+            && self.bytes - place.size < limits.queue_bytes
+        {
+            reports.store_message(token, &message);
+            let superseded = mem::replace(place, Outgoing::new(now, token, message, size));
+            self.bytes += size;
+            self.look_for_expired = earlier(self.look_for_expired, place.expires);
+            self.refuse(&superseded, Outcome::Dropped, reports);
+            return;
         }
-        reports.store_message(token, &message);
-        self.push(now, token, message, size);
+        while limits.overflow != Overflow::DropNewest && !self.has_room(limits) && self.queue.len() > 0 {
+            self.refuse_first(reports, Outcome::Dropped);
+        }
+        if self.has_room(limits) {
+            reports.store_message(token, &message);
+            self.push(now, token, message, size);
+        } else {
+            reports.complete(token, Outcome::Dropped);
+        }
     }
 
     /// Queues a message, room or not.
+    #[inline(always)]
     pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: usize) {
-        let queued = Outgoing::new(now, token, message, size);
-        self.look_for_expired = earlier(self.look_for_expired, queued.expires);
+        let expires = publish::expires(now, &message);
+        if expires.is_some() {
+            self.look_for_expired = earlier(self.look_for_expired, expires);
+        }
         self.bytes += size;
-        self.queue.push_back(queued);
+        self.queue.push_back(Outgoing { token, message, size, expires, sent_on: None, round: 0 });
     }
 
     /// A message that was sent in an earlier life, on no link of this one.
@@ -125,8 +130,8 @@ impl Outbound {
         self.look_for_expired = next.map(|at| at.max(now + EXPIRY_GRAIN));
     }
 
-    /// Writes the next PUBLISH: first what is to be sent again, then what is queued, in order. False if there
-    /// is none, or if the window is full `[MQTT-4.9.0-2]`.
+    /// Writes what is next: a PUBLISH that is to be sent again, or else a batch of the queue, in order. False
+    /// if there is nothing, or if the window is full `[MQTT-4.9.0-2]`.
     pub(crate) fn transmit(
         &mut self,
         now: Instant,
@@ -148,6 +153,20 @@ impl Outbound {
                 return true;
             }
         }
+        let before = out.len();
+        while out.len() - before < BATCH && self.transmit_queued(now, link, table, reports, out) {}
+        out.len() > before
+    }
+
+    /// Writes the first PUBLISH of the queue that can be sent.
+    fn transmit_queued(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        table: &mut InFlight,
+        reports: &mut Reports,
+        out: &mut WireBuf,
+    ) -> bool {
         while let Some(queued) = self.queue.front() {
             if queued.expires.is_some_and(|at| at <= now) {
                 self.refuse_first(reports, Outcome::Expired);
@@ -195,7 +214,7 @@ impl Outbound {
         let Some(queued) = self.queue.front() else { return Ok(()) };
         let before = out.len();
         publish::write(now, queued, Delivery::AtMostOnce, link, out)?;
-        link.output.follow(queued.token, out.len() - before);
+        link.output.follow(queued.token, before, out.len());
         reports.forget_message(queued.token, QoS::AtMostOnce);
         self.bytes -= queued.size;
         self.queue.pop_front();
@@ -222,11 +241,8 @@ impl Outbound {
         link.window.open += 1;
         queued.sent_on = Some(link.number);
         queued.round = link.retransmission.round();
-        let exactly_once = queued.message.qos == QoS::ExactlyOnce;
-        let awaited = if exactly_once { PacketType::PubRec } else { PacketType::PubAck };
-        reports.store_exchange(queued.token, id, awaited);
-        let sent = self.queue.pop_front()?;
-        vacant.insert(if exactly_once { Awaiting::PubRec(sent) } else { Awaiting::PubAck(sent) });
+        reports.store_exchange(queued.token, id, queued.message.qos);
+        vacant.insert(Awaiting::Publish(self.queue.pop_front()?));
         Some(Ok(()))
     }
 
@@ -242,7 +258,7 @@ impl Outbound {
         out: &mut WireBuf,
     ) -> bool {
         link.window.take(id, table);
-        let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get_mut(id) else { return false };
+        let Some(Awaiting::Publish(sent)) = table.get_mut(id) else { return false };
         let delivery = publish::delivery(sent.message.qos, id, true);
         if publish::write(now, sent, delivery, link, out).is_ok() {
             sent.sent_on = Some(link.number);
@@ -252,14 +268,14 @@ impl Outbound {
         }
         // The server took it on an earlier connection and may have passed it on.
         self.finish(sent, Outcome::Unknown, reports);
-        table.free(id);
+        table.free(id, Order::Publishes);
         false
     }
 
     /// The same packet once more on the same link, with DUP 1 `[31-11]`. False if it was acknowledged
     /// meanwhile.
     fn repeat(now: Instant, id: PacketId, link: &mut Link, table: &mut InFlight, out: &mut WireBuf) -> bool {
-        let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get_mut(id) else { return false };
+        let Some(Awaiting::Publish(sent)) = table.get_mut(id) else { return false };
         sent.round = link.retransmission.round();
         let delivery = publish::delivery(sent.message.qos, id, true);
         sent.sent_on == Some(link.number) && publish::write(now, sent, delivery, link, out).is_ok()
@@ -274,7 +290,9 @@ impl Outbound {
         table: &mut InFlight,
         reports: &mut Reports,
     ) {
-        if matches!(table.get(ack.id), Some(Awaiting::PubAck(_))) {
+        if let Some(Awaiting::Publish(sent)) = table.get(ack.id)
+            && sent.message.qos == QoS::AtLeastOnce
+        {
             self.end(ack, window, table, reports);
         }
     }
@@ -291,11 +309,11 @@ impl Outbound {
     ) {
         let Ack { id, reason, .. } = ack;
         match table.get(id) {
-            Some(Awaiting::PubRec(_)) if reason.is_error() => {
-                self.end(ack, &mut link.window, table, reports);
-                return;
-            }
-            Some(Awaiting::PubRec(sent)) => {
+            Some(Awaiting::Publish(sent)) if sent.message.qos == QoS::ExactlyOnce => {
+                if reason.is_error() {
+                    self.end(ack, &mut link.window, table, reports);
+                    return;
+                }
                 link.window.take(id, table);
                 if sent.sent_on != Some(link.number) {
                     // Not sent again yet on this link, and no longer needed; from here on it counts.
@@ -357,7 +375,7 @@ impl Outbound {
         match policy {
             OnSessionLost::Requeue => {
                 while let Some(awaiting) = table.pop_last(Order::Publishes) {
-                    if let Awaiting::PubAck(sent) | Awaiting::PubRec(sent) = awaiting {
+                    if let Awaiting::Publish(sent) = awaiting {
                         reports.forget_exchange(sent.token);
                         self.look_for_expired = earlier(self.look_for_expired, sent.expires);
                         self.queue.push_front(sent);
@@ -366,7 +384,7 @@ impl Outbound {
             }
             OnSessionLost::Fail => {
                 while let Some(awaiting) = table.pop_first(Order::Publishes) {
-                    if let Awaiting::PubAck(sent) | Awaiting::PubRec(sent) = awaiting {
+                    if let Awaiting::Publish(sent) = awaiting {
                         self.finish(&sent, Outcome::SessionLost, reports);
                     }
                 }
@@ -385,7 +403,7 @@ impl Outbound {
         reports: &mut Reports,
     ) {
         let (Some(limit), Some(id)) = (limit, table.first(Order::Publishes)) else { return };
-        let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get(id) else { return };
+        let Some(Awaiting::Publish(sent)) = table.get(id) else { return };
         if sent.sent_on != Some(link) {
             return;
         }
@@ -398,7 +416,7 @@ impl Outbound {
         let outcome = Outcome::SetAside { connections };
         if sent.message.qos == QoS::AtLeastOnce {
             self.finish(sent, outcome, reports);
-            table.free(id);
+            table.free(id, Order::Publishes);
         } else {
             self.bytes -= sent.size;
             let number = reports.store_release(token, id);
@@ -413,7 +431,7 @@ impl Outbound {
         for order in [Order::Releases, Order::Publishes] {
             while let Some(awaiting) = table.pop_first(order) {
                 match awaiting {
-                    Awaiting::PubAck(sent) | Awaiting::PubRec(sent) => {
+                    Awaiting::Publish(sent) => {
                         reports.complete(sent.token, Outcome::Unknown);
                     }
                     Awaiting::PubComp(released) => released.complete(Outcome::Unknown, reports),
@@ -429,22 +447,24 @@ impl Outbound {
     }
 
     /// Ends the exchange of a PUBLISH with what its acknowledgement says.
+    #[inline]
     fn end(&mut self, ack: Ack, window: &mut Window, table: &mut InFlight, reports: &mut Reports) {
         let Ack { id, reason, properties } = ack;
         window.take(id, table);
-        if let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get(id) {
+        if let Some(Awaiting::Publish(sent)) = table.get(id) {
             if sent.sent_on == Some(window.link) {
                 window.close_one();
             }
             self.finish(sent, Outcome::Acked { reason, properties }, reports);
-            table.free(id);
+            table.free(id, Order::Publishes);
         }
     }
 
+    #[inline(always)]
     fn finish(&mut self, sent: &Outgoing, outcome: Outcome, reports: &mut Reports) {
-        self.bytes -= sent.size;
-        reports.forget_message(sent.token, sent.message.qos);
         reports.complete(sent.token, outcome);
+        reports.forget_message(sent.token, sent.message.qos);
+        self.bytes -= sent.size;
     }
 }
 

@@ -7,7 +7,9 @@ use crate::link::Link;
 use crate::time::Instant;
 use core::str::from_utf8;
 use core::time::Duration;
-use mqtt_codec::{Delivery, MAX_PACKET_SIZE, PacketId, PropertyId, PublishParts, QoS, Version, WireBuf};
+use mqtt_codec::{
+    Delivery, EncodeError, MAX_PACKET_SIZE, PacketId, PropertyId, PublishParts, QoS, Version, WireBuf,
+};
 
 /// The property itself, and one byte more of Property Length and of Remaining Length.
 const MOST_BYTES_OF_ALIAS: usize = 3 + 1 + 1;
@@ -32,12 +34,17 @@ pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageE
     if properties.payload_format_indicator() == Some(true) && from_utf8(&message.payload).is_err() {
         return Err(UsageError::PayloadNotUtf8);
     }
-    parts(message).encode(version, &mut WireBuf::new())?;
+    encode(message, version, &mut WireBuf::new())?;
     Ok(size)
 }
 
-/// The PUBLISH of a message that is not sent yet: its packet identifier means nothing.
-pub(crate) fn parts(message: &Message) -> PublishParts<'_> {
+/// Appends the PUBLISH of a message that is not sent yet: its packet identifier means nothing.
+#[inline(never)]
+pub(crate) fn encode(message: &Message, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
+    parts(message).encode(version, out)
+}
+
+fn parts(message: &Message) -> PublishParts<'_> {
     PublishParts {
         retain: message.retain,
         properties: message.properties.view(),
@@ -60,10 +67,17 @@ pub(crate) const fn delivery(qos: QoS, id: PacketId, dup: bool) -> Delivery {
 impl Outgoing {
     /// A message that was never sent.
     pub(crate) fn new(now: Instant, token: Token, message: Message, size: usize) -> Self {
-        let seconds = message.properties.view().message_expiry_interval();
-        let expires = seconds.map(|seconds| now + Duration::from_secs(seconds.into()));
-        Self { token, message, size, expires, sent_on: None, round: 0 }
+        Self { token, size, expires: expires(now, &message), message, sent_on: None, round: 0 }
     }
+}
+
+/// When the message expiry interval passes.
+pub(crate) fn expires(now: Instant, message: &Message) -> Option<Instant> {
+    if message.properties.is_empty() {
+        return None;
+    }
+    let seconds = message.properties.view().message_expiry_interval()?;
+    Some(now + Duration::from_secs(seconds.into()))
 }
 
 /// Appends the PUBLISH of a message, if this server takes it. On an error nothing was written.
@@ -77,13 +91,29 @@ pub(crate) fn write(
     let Outgoing { message, size, expires, .. } = outgoing;
     link.negotiated.check_message(message)?;
     link.negotiated.check_size(*size)?;
-    let version = link.negotiated.version;
+    if !message.properties.is_empty() || expires.is_some() || link.aliases.are_allowed() {
+        return write_with_properties(now, outgoing, delivery, link, out);
+    }
+    let plain = PublishParts::new(delivery, message.topic.borrow(), &message.payload);
+    Ok(PublishParts { retain: message.retain, ..plain }.encode(link.negotiated.version, out)?)
+}
+
+/// The same with properties, those of the message and those that come with sending it.
+#[inline(never)]
+fn write_with_properties(
+    now: Instant,
+    outgoing: &Outgoing,
+    delivery: Delivery,
+    link: &mut Link,
+    out: &mut WireBuf,
+) -> Result<(), UsageError> {
+    let Outgoing { message, size, expires, .. } = outgoing;
     let expiry = expires.map(|at| seconds_until(now, at));
     let mut publish = PublishParts { delivery, expiry, ..parts(message) };
-    if link.negotiated.check_size(size + MOST_BYTES_OF_ALIAS).is_ok() {
+    if link.aliases.are_allowed() && link.negotiated.check_size(size + MOST_BYTES_OF_ALIAS).is_ok() {
         (publish.topic, publish.alias) = link.aliases.write(&message.topic);
     }
-    publish.encode(version, out).map_err(|error| {
+    publish.encode(link.negotiated.version, out).map_err(|error| {
         // The server does not learn of the alias that was chosen for this packet.
         link.aliases.forget();
         error.into()

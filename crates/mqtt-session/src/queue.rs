@@ -33,11 +33,15 @@ impl Queue {
         self.messages.front_mut()
     }
 
+    #[inline(always)]
     pub(crate) fn push_back(&mut self, queued: Outgoing) {
-        if let Some(latest) = &mut self.latest {
-            latest.insert(queued.message.topic.clone(), self.first.wrapping_add(self.messages.len() as u64));
-        }
+        let number = self.first.wrapping_add(self.messages.len() as u64);
         self.messages.push_back(queued);
+        if let Some(latest) = &mut self.latest
+            && let Some(queued) = self.messages.back()
+        {
+            latest.insert(queued.message.topic.clone(), number);
+        }
     }
 
     pub(crate) fn push_front(&mut self, queued: Outgoing) {
@@ -48,15 +52,17 @@ impl Queue {
         self.messages.push_front(queued);
     }
 
+    #[inline(always)]
     pub(crate) fn pop_front(&mut self) -> Option<Outgoing> {
-        let queued = self.messages.pop_front()?;
         if let Some(latest) = &mut self.latest
+            && let Some(queued) = self.messages.front()
             && latest.get(&queued.message.topic) == Some(&self.first)
         {
             latest.remove(&queued.message.topic);
         }
+        // Of an empty queue the number of the first message means nothing.
         self.first = self.first.wrapping_add(1);
-        Some(queued)
+        self.messages.pop_front()
     }
 
     /// The last message of this topic, for another to take its place. `None` if there is none, or nobody

@@ -64,7 +64,7 @@ impl Retransmission {
         let overdue = |round: u32| self.round.saturating_sub(round) > ROUNDS;
         let mut next = table.first(Order::Publishes);
         while let Some(id) = next {
-            if let Some(Awaiting::PubAck(sent) | Awaiting::PubRec(sent)) = table.get(id)
+            if let Some(Awaiting::Publish(sent)) = table.get(id)
                 && sent.sent_on == Some(self.link)
                 && overdue(sent.round)
             {

@@ -209,11 +209,18 @@ impl Session {
             negotiated.check_message(&message)?;
             negotiated.check_size(size)?;
         }
-        if !self.accepts() {
+        let has_room = self.outbound.has_room(&self.config.limits);
+        if !has_room && self.config.limits.overflow == Overflow::Refuse {
             return Err(UsageError::QueueFull);
         }
         let token = self.next_token();
-        self.outbound.publish(now, token, message, size, &self.config.limits, &mut self.reports);
+        let (limits, reports) = (&self.config.limits, &mut self.reports);
+        if has_room {
+            reports.store_message(token, &message);
+            self.outbound.push(now, token, message, size);
+        } else {
+            self.outbound.push_without_room(now, token, message, size, limits, reports);
+        }
         Ok(token)
     }
 
@@ -367,17 +374,19 @@ impl Session {
 
 /// # What there is to do
 impl Session {
-    /// Appends the next packet, or batch of acknowledgements, to `out`. False if there is nothing to send
-    /// now.
+    /// Appends the next packet, or batch of acknowledgements or of messages, to `out`. False if there is
+    /// nothing to send now. A batch has little more than 4 KiB, unless its last message is larger.
     ///
     /// Before CONNACK these are CONNECT and AUTH only. Then acknowledgements come first, messages last, and
     /// PINGREQ if there was nothing else. After [`Event::Ended`] it still yields the last words.
     #[must_use = "false means that nothing was appended"]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut WireBuf) -> bool {
-        let before = out.len();
+        if let Some(link) = &mut self.link {
+            link.output.begin(out.len());
+        }
         let wrote = self.transmit(now, out);
         if let Some(link) = &mut self.link {
-            link.output.hand_out(out.len() - before);
+            link.output.hand_out(out.len());
         }
         wrote
     }

@@ -7,14 +7,16 @@
 use crate::config::Config;
 use crate::error::{End, UsageError};
 use crate::event::{Event, Message, Outcome, Token};
-use crate::in_flight::{Awaiting, Outgoing, Released};
+use crate::in_flight::{Awaiting, Released};
 use crate::publish;
 use crate::session::Session;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
-use mqtt_codec::{Ack, Decoder, Packet, PacketId, PacketType, QoS, ReasonCode, Text, Version, WireBuf};
+use mqtt_codec::{
+    Ack, Decoder, EncodeError, Packet, PacketId, PacketType, QoS, ReasonCode, Text, Version, WireBuf,
+};
 
 /// Where something is stored. Numbers grow; the order of keys is the order in which things are to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -85,6 +87,7 @@ impl Reports {
         Self { events: VecDeque::new(), ops: VecDeque::new(), durable, version, releases: 0 }
     }
 
+    #[inline(always)]
     pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
         self.events.push_back(Event::Completed(token, outcome));
     }
@@ -96,17 +99,18 @@ impl Reports {
     /// A message waits to be sent.
     pub(crate) fn store_message(&mut self, token: Token, message: &Message) {
         if self.durable {
-            let mut wire = WireBuf::new();
             // A message that the codec cannot write was refused when it was published.
-            if publish::parts(message).encode(self.version, &mut wire).is_ok() {
-                self.ops.push_back(StoreOp::Put(StoreKey::Message(token.get()), wire.to_vec().into()));
-            }
+            let key = StoreKey::Message(token.get());
+            self.put_packet(key, |version, wire| publish::encode(message, version, wire));
         }
     }
 
     /// A QoS 1 or 2 message is about to be sent for the first time.
-    pub(crate) fn store_exchange(&mut self, token: Token, id: PacketId, awaited: PacketType) {
-        self.put_ack(StoreKey::Exchange(token.get()), awaited, Ack::new(id));
+    pub(crate) fn store_exchange(&mut self, token: Token, id: PacketId, qos: QoS) {
+        if self.durable {
+            let awaited = if qos == QoS::ExactlyOnce { PacketType::PubRec } else { PacketType::PubAck };
+            self.put_ack(StoreKey::Exchange(token.get()), awaited, Ack::new(id));
+        }
     }
 
     /// A message goes back into the queue.
@@ -116,6 +120,9 @@ impl Reports {
 
     /// A message is done with, or given to the transport at QoS 0.
     pub(crate) fn forget_message(&mut self, token: Token, qos: QoS) {
+        if !self.durable {
+            return;
+        }
         self.delete(StoreKey::Message(token.get()));
         if qos != QoS::AtMostOnce {
             self.delete(StoreKey::Exchange(token.get()));
@@ -152,13 +159,22 @@ impl Reports {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_ack(&mut self, key: StoreKey, packet: PacketType, ack: Ack) {
         if self.durable {
-            let mut wire = WireBuf::new();
-            if ack.encode(packet, self.version, &mut wire).is_ok() {
-                self.ops.push_back(StoreOp::Put(key, wire.to_vec().into()));
-            }
+            self.put_packet(key, |version, wire| ack.encode(packet, version, wire));
+        }
+    }
+
+    #[inline(never)]
+    fn put_packet(
+        &mut self,
+        key: StoreKey,
+        encode: impl FnOnce(Version, &mut WireBuf) -> Result<(), EncodeError>,
+    ) {
+        let mut wire = WireBuf::new();
+        if encode(self.version, &mut wire).is_ok() {
+            self.ops.push_back(StoreOp::Put(key, wire.to_vec().into()));
         }
     }
 
@@ -264,13 +280,14 @@ impl Session {
         size: usize,
         awaited: Option<Packet>,
     ) -> Option<()> {
-        let (id, awaiting): (PacketId, fn(Outgoing) -> Awaiting) = match (awaited, message.qos) {
+        let id = match (awaited, message.qos) {
             (None, _) => {
                 self.outbound.push(now, token, message, size);
                 return Some(());
             }
-            (Some(Packet::PubAck(ack)), QoS::AtLeastOnce) => (ack.id, Awaiting::PubAck),
-            (Some(Packet::PubRec(ack)), QoS::ExactlyOnce) => (ack.id, Awaiting::PubRec),
+            (Some(Packet::PubAck(ack)), QoS::AtLeastOnce) | (Some(Packet::PubRec(ack)), QoS::ExactlyOnce) => {
+                ack.id
+            }
             _ => return None,
         };
         if self.table.get(id).is_some() {
@@ -278,7 +295,7 @@ impl Session {
             self.reports.forget_message(token, message.qos);
         } else {
             let sent = self.outbound.restore(now, token, message, size);
-            self.table.restore(id, awaiting(sent));
+            self.table.restore(id, Awaiting::Publish(sent));
         }
         Some(())
     }

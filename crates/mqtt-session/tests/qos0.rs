@@ -1,7 +1,7 @@
 //! QoS 0: sent once, and what is known of it.
 
 use mqtt_codec::{QoS, Version};
-use mqtt_session::Outcome;
+use mqtt_session::{Event, Outcome};
 use mqtt_testkit::packets::{connack, publish};
 use mqtt_testkit::pair::{Pair, config, message};
 
@@ -57,4 +57,41 @@ fn a_broken_link_says_what_is_known() {
     assert_eq!(pair.completed(), (tokens[1], Outcome::Unknown));
     assert_eq!(pair.completed(), (tokens[2], Outcome::NotSent));
     pair.expect_no_event();
+}
+
+/// Messages leave in batches, and each is followed by itself, also behind bytes that were not taken yet.
+#[test]
+fn a_batch_completes_message_by_message() {
+    let mut pair = Pair::connected(config(Version::V3_1_1));
+    let now = pair.now();
+    let mut out = mqtt_codec::WireBuf::new();
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        tokens.extend((0..3).map(|_| pair.session.publish(now, message("a", "x", QoS::AtMostOnce)).unwrap()));
+        assert!(pair.session.poll_transmit(now, &mut out));
+        assert!(!pair.session.poll_transmit(now, &mut out));
+    }
+    assert_eq!(out.len(), 36);
+    for token in tokens {
+        pair.session.handle_transmitted(now, 5);
+        assert_eq!(pair.session.poll_event(), None);
+        pair.session.handle_transmitted(now, 1);
+        assert_eq!(pair.session.poll_event(), Some(Event::Completed(token, Outcome::Sent)));
+    }
+}
+
+/// A batch is no larger than a driver wants it: it can look at its buffer before it asks for more.
+#[test]
+fn a_batch_ends_soon() {
+    let mut pair = Pair::connected(config(Version::V5));
+    let now = pair.now();
+    for _ in 0..1000 {
+        pair.session.publish(now, message("a", "sixteen bytes...", QoS::AtLeastOnce)).unwrap();
+    }
+    let (mut out, mut batches, mut before) = (mqtt_codec::WireBuf::new(), 0, 0);
+    while pair.session.poll_transmit(now, &mut out) {
+        assert!(out.len() - before <= 4096 + 24);
+        (batches, before) = (batches + 1, out.len());
+    }
+    assert_eq!((out.len(), batches), (24_000, 6));
 }

@@ -270,6 +270,14 @@ impl<'a> PublishParts<'a> {
     /// Appends this packet. On an error nothing was written.
     #[inline]
     pub fn encode(&self, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
+        if self.head().is_plain() {
+            self.head().encode(version, out, self.payload, || self.payload.clone())
+        } else {
+            self.encode_with_properties(version, out)
+        }
+    }
+
+    fn encode_with_properties(&self, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
         self.head().encode(version, out, self.payload, || self.payload.clone())
     }
 
@@ -309,14 +317,17 @@ impl Head<'_> {
         check_size(PACKET, remaining)?;
         let topic = self.topic.as_checked();
         let copied = if payload.len() < SEGMENT_LEN { payload.len() } else { 0 };
-        let bytes = out.start(self.first_byte(), remaining, remaining - payload.len() + copied);
-        bytes.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(topic);
-        if let Some(id) = self.delivery.id() {
-            bytes.extend_from_slice(&id.get().to_be_bytes());
-        }
-        if version.is_v5() {
-            self.put_properties(bytes);
+        let room = remaining - payload.len() + copied;
+        let bytes = out.start_with_field(self.first_byte(), remaining, room, topic);
+        match self.delivery.id().map(|id| id.get().to_be_bytes()) {
+            Some([high, low]) if version.is_v5() && self.is_plain() => {
+                bytes.extend_from_slice(&[high, low, 0])
+            }
+            Some(id) => {
+                bytes.extend_from_slice(&id);
+                self.put_properties(bytes, version);
+            }
+            None => self.put_properties(bytes, version),
         }
         out.put_payload(payload, share);
         Ok(())
@@ -324,14 +335,22 @@ impl Head<'_> {
 
     #[inline(always)]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
-        let plain = self.properties.is_empty() && self.alias.is_none() && self.expiry.is_none();
-        if plain && !self.topic.as_checked().is_empty() && version != Version::V3_1 {
-            return Ok(());
+        if !self.is_plain() {
+            return self.check_all(version);
         }
-        self.check_rare(version)
+        if self.topic.as_checked().is_empty() {
+            return Err(no_topic());
+        }
+        if version == Version::V3_1 { check_topic_of_v3_1(self.topic) } else { Ok(()) }
     }
 
-    fn check_rare(&self, version: Version) -> Result<(), EncodeError> {
+    /// Whether there are no properties.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.properties.is_empty() && self.alias.is_none() && self.expiry.is_none()
+    }
+
+    fn check_all(&self, version: Version) -> Result<(), EncodeError> {
         let topic_alias = PropertyId::TopicAlias;
         for (set, property) in
             [(self.alias.is_some(), topic_alias), (self.expiry.is_some(), PropertyId::MessageExpiryInterval)]
@@ -350,13 +369,9 @@ impl Head<'_> {
             return Err(EncodeError::PropertyNotAllowed { packet: PACKET, property: topic_alias });
         }
         if self.topic.as_checked().is_empty() && self.alias.is_none() && !has_alias {
-            return Err(refuse(PACKET, Field::TopicName, Fault::Topic(TopicError::Empty)));
+            return Err(no_topic());
         }
-        // `[31-16]`
-        if version == Version::V3_1 && self.topic.as_str().chars().count() > V3_1_TOPIC_CHARS {
-            return Err(refuse(PACKET, Field::TopicName, Fault::ValueNotAllowed));
-        }
-        Ok(())
+        if version == Version::V3_1 { check_topic_of_v3_1(self.topic) } else { Ok(()) }
     }
 
     #[inline(always)]
@@ -394,12 +409,12 @@ impl Head<'_> {
     }
 
     #[inline(always)]
-    fn put_properties(&self, out: &mut Vec<u8>) {
-        if self.properties.is_empty() && self.alias.is_none() && self.expiry.is_none() {
-            out.push(0);
-            return;
+    fn put_properties(&self, out: &mut Vec<u8>, version: Version) {
+        match version.is_v5() {
+            false => {}
+            true if self.is_plain() => out.push(0),
+            true => self.put_some_properties(out),
         }
-        self.put_some_properties(out);
     }
 
     fn put_some_properties(&self, out: &mut Vec<u8>) {
@@ -421,6 +436,20 @@ impl Head<'_> {
     fn without_expiry(&self) -> impl Iterator<Item = &[u8]> {
         self.properties.pieces_without(PropertyId::MessageExpiryInterval)
     }
+}
+
+#[cold]
+const fn no_topic() -> EncodeError {
+    refuse(PACKET, Field::TopicName, Fault::Topic(TopicError::Empty))
+}
+
+/// `[31-16]`
+#[cold]
+fn check_topic_of_v3_1(topic: Topic<'_>) -> Result<(), EncodeError> {
+    if topic.as_str().chars().count() > V3_1_TOPIC_CHARS {
+        return Err(refuse(PACKET, Field::TopicName, Fault::ValueNotAllowed));
+    }
+    Ok(())
 }
 
 /// Builds a packet as if it had been received, by a copy into a frame of its own: for tests and for tools. To send,
