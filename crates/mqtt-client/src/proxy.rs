@@ -43,7 +43,11 @@ impl Proxy {
             "http" => (Kind::Http, 3128),
             _ => return Err(unknown()),
         };
-        let authority = Authority::parse(rest.strip_suffix('/').unwrap_or(rest));
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#']) {
+            return Err(UrlError::Path.to_string());
+        }
+        let authority = Authority::parse(authority);
         let Authority { username, password, host, port } = authority.map_err(|error| error.to_string())?;
         let password = password.map(String::from_utf8).transpose();
         let password = password.map_err(|_| UrlError::Percent.to_string())?;
