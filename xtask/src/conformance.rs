@@ -7,9 +7,12 @@
 //!
 //! Cases are of two kinds: *socket* cases, below crates/mqtt-client/tests/, run the whole client against a scripted peer;
 //! *unit* cases are all other tests. A statement that takes a peer to show (`via`) and has unit cases only is counted.
+//!
+//! [`foreign`] is another run: any client that is a command line, against scripts of its own.
 
 mod citations;
 mod files;
+mod foreign;
 mod report;
 mod suite;
 mod tables;
@@ -54,6 +57,8 @@ pub(crate) struct Options {
     /// Where the report in JUnit XML goes [default: conformance/junit.xml in the target directory]
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    #[command(flatten)]
+    foreign: foreign::Options,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -86,6 +91,9 @@ pub(crate) fn run_for_ci() -> Done {
 
 /// Runs the cases, prints the report and writes it to the files.
 pub(crate) fn run(options: &Options) -> Done {
+    if options.foreign.is_given() {
+        return foreign::run(&options.foreign, &options.choice());
+    }
     let root = shell::root();
     let tables = Tables::load(&root.join("xtask/conformance"))?;
     let sources = Sources::scan(&root)?;
@@ -125,6 +133,15 @@ impl Options {
             && self.layer.is_none_or(|layer| row.layer == layer.to_string())
             && self.version.as_ref().is_none_or(|version| *version == row.key.version)
             && self.id.as_ref().is_none_or(|pattern| fits(pattern, &row.key.id))
+    }
+
+    fn choice(&self) -> foreign::Choice<'_> {
+        foreign::Choice {
+            version: self.version.as_deref(),
+            id: self.id.as_deref(),
+            list: self.list,
+            verbose: self.verbose,
+        }
     }
 
     const fn detail(&self) -> Detail {

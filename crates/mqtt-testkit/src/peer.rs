@@ -261,6 +261,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.expect_that("any packet", |_| true)
     }
 
+    /// Expects any packet, and returns it, or the end of the stream, which is `None`.
+    ///
+    /// # Panics
+    ///
+    /// If neither comes, or bytes that are no packet.
+    #[track_caller]
+    pub fn expect_any_or_end(&mut self) -> impl Future<Output = Option<Packet>> {
+        let place = Location::caller();
+        async move {
+            loop {
+                if !self.input.is_empty() {
+                    match self.decoder.decode(&mut self.input) {
+                        Ok(Some(packet)) => {
+                            self.play.record(Line::Heard(packet.clone()));
+                            return Some(packet);
+                        }
+                        Ok(None) => {}
+                        Err(error) => {
+                            let came = text::to_hex(&self.input);
+                            self.fail(place, &format!("no packet came: {error}\n    {came}"));
+                        }
+                    }
+                }
+                match timeout(self.patience, self.stream.read_buf(&mut self.input)).await {
+                    Ok(Ok(1..)) => {}
+                    Ok(Ok(_) | Err(_)) => {
+                        self.play.record(Line::HeardEnd);
+                        return None;
+                    }
+                    Err(_) => {
+                        let waited = self.patience;
+                        self.fail(place, &format!("nothing came for {waited:?}, and the stream is open"));
+                    }
+                }
+            }
+        }
+    }
+
     /// Expects exactly these bytes, written in hexadecimal. Not more than they is looked at.
     ///
     /// # Panics
