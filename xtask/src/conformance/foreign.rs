@@ -29,6 +29,7 @@ const AT_ONCE: usize = 8;
 
 const ALL: &[Version] = &[Version::V5, Version::V3_1_1, Version::V3_1];
 const FROM_3_1_1: &[Version] = &[Version::V5, Version::V3_1_1];
+const V3_1_1: &[Version] = &[Version::V3_1_1];
 const V5: &[Version] = &[Version::V5];
 
 /// What the user says of the client. The placeholders and roles are those of xtask/conformance/README.md.
@@ -264,7 +265,12 @@ fn message_of(error: tokio::task::JoinError) -> String {
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     // The peer's message goes on with the play, which is told beside it.
     let text = text.unwrap_or("it failed without a word");
-    text.split("\nthe play so far").next().unwrap_or(text).trim_end().to_owned()
+    let text = text.split("\nthe play so far").next().unwrap_or(text).trim_end();
+    // Nor does the place in the script help.
+    match text.strip_prefix("at ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, text)) => text.to_owned(),
+        None => text.to_owned(),
+    }
 }
 
 /// Prints a line for each case, and what there is to say about those that did not pass.
@@ -399,7 +405,7 @@ mod tests {
         let missing = Template::parse("true {port} {topic}", None).unwrap();
         let qos_1 = subscriber::CASES.iter().find(|case| case.name == "acknowledges_qos_1").unwrap();
         let played = play(vec![(case, Version::V5, template), (qos_1, Version::V5, missing)]).unwrap();
-        assert!(matches!(&played[0].ended, Ended::Failed(why) if why.contains("connects in time")));
+        assert!(matches!(&played[0].ended, Ended::Failed(why) if why.contains("ended before it connected")));
         assert_eq!(played[1].ended, Ended::NotApplicable("the command has no {qos}".into()));
     }
 

@@ -1,4 +1,6 @@
 //! The cases for a publisher of one message, and for one that publishes each line of its standard input.
+//!
+//! Those named `tells_*` ask for more than the standard: that whoever runs the command learns what became of the message.
 
 use super::cases;
 use super::stage::{Stage, TOPIC, Talk, Unfit, WATCH, Wish};
@@ -46,6 +48,8 @@ pub(super) const CASES: &[Case] = cases! { Role::Publisher;
         "with Maximum QoS 0 no PUBLISH of QoS 1 comes";
     keeps_the_maximum_packet_size V5 ["MQTT-3.2.2-15"]
         "no packet larger than the server's Maximum Packet Size comes";
+    tells_what_is_too_large V5 ["MQTT-3.2.2-15"]
+        "a message above the server's Maximum Packet Size makes the client end with a failure";
     uses_no_alias_uninvited V5 ["MQTT-3.2.2-18"]
         "without a Topic Alias Maximum of the server no alias comes";
     repeats_a_pubrec_answer FROM_3_1_1 ["MQTT-4.3.3-4" "MQTT-4.3.3-1/3.1.1"]
@@ -122,6 +126,7 @@ async fn waits_for_puback(mut stage: Stage) -> Result<(), Unfit> {
     talk.expect_silence(WATCH * 2).await;
     stage.runs_on().await;
     talk.send(puback(id)).await;
+    talk.left().await;
     stage.succeeded().await;
     Ok(())
 }
@@ -134,6 +139,7 @@ async fn waits_for_pubcomp(mut stage: Stage) -> Result<(), Unfit> {
     talk.expect_silence(WATCH * 2).await;
     stage.runs_on().await;
     talk.send(pubcomp(id)).await;
+    talk.left().await;
     stage.succeeded().await;
     Ok(())
 }
@@ -174,7 +180,7 @@ async fn tells_a_refused_qos_1_message(mut stage: Stage) -> Result<(), Unfit> {
     let mut talk = welcomed(&mut stage, Wish::qos(1)).await?;
     let id = talk.published(QoS::AtLeastOnce, "hello").await;
     talk.send_hex(&refused("40", id)).await;
-    talk.left().await;
+    talk.attend();
     stage.failed().await;
     Ok(())
 }
@@ -191,6 +197,7 @@ async fn tells_a_refused_qos_2_message(mut stage: Stage) -> Result<(), Unfit> {
     let mut talk = welcomed(&mut stage, Wish::qos(2)).await?;
     let id = talk.published(QoS::ExactlyOnce, "hello").await;
     talk.send_hex(&refused("50", id)).await;
+    talk.attend();
     stage.failed().await;
     Ok(())
 }
@@ -224,6 +231,7 @@ async fn marks_what_it_sends_again(mut stage: Stage) -> Result<(), Unfit> {
     let mut talk = resumed(&mut stage).await?;
     sent_again(&mut talk, id, "hello").await;
     talk.send(puback(id)).await;
+    talk.left().await;
     stage.succeeded().await;
     Ok(())
 }
@@ -242,6 +250,7 @@ async fn sends_pubrel_again(mut stage: Stage) -> Result<(), Unfit> {
     let mut talk = resumed(&mut stage).await?;
     talk.acked(PacketType::PubRel, id).await;
     talk.send(pubcomp(id)).await;
+    talk.left().await;
     stage.succeeded().await;
     Ok(())
 }
@@ -254,7 +263,10 @@ async fn forgets_a_lost_session(mut stage: Stage) -> Result<(), Unfit> {
     talk.connect_to_kept_session().await?;
     talk.send(connack()).await;
     match talk.expect_any_or_end().await {
-        None | Some(Packet::Disconnect(_)) => stage.failed().await,
+        None | Some(Packet::Disconnect(_)) => {
+            talk.attend();
+            stage.failed().await;
+        }
         Some(Packet::Publish(publish)) => assert!(!publish.delivery().dup(), "the PUBLISH has DUP"),
         Some(packet) => panic!("{} of the lost session comes", packet.packet_type()),
     }
@@ -275,15 +287,24 @@ async fn keeps_the_maximum_qos(mut stage: Stage) -> Result<(), Unfit> {
 }
 
 async fn keeps_the_maximum_packet_size(mut stage: Stage) -> Result<(), Unfit> {
+    too_large(&mut stage).await
+}
+
+async fn tells_what_is_too_large(mut stage: Stage) -> Result<(), Unfit> {
+    too_large(&mut stage).await?;
+    stage.failed().await;
+    Ok(())
+}
+
+/// The client has a message of more than 100 bytes for a server that takes 100.
+async fn too_large(stage: &mut Stage) -> Result<(), Unfit> {
     stage.start(Wish::qos(1).payload(&"x".repeat(200)))?;
     let mut talk = stage.accept().await;
     talk.connect().await;
-    // 100 bytes.
     talk.send_hex("20 08 00 00 05 27 00 00 00 64").await;
     while let Some(packet) = talk.expect_any_or_end().await {
         assert!(!matches!(packet, Packet::Publish(_)), "a PUBLISH of more than 100 bytes comes");
     }
-    stage.failed().await;
     Ok(())
 }
 
@@ -303,6 +324,7 @@ async fn repeats_a_pubrec_answer(mut stage: Stage) -> Result<(), Unfit> {
     // It may answer once more or keep silent.
     let _ = timeout(WATCH, talk.expect_that("PUBREL", |packet| matches!(packet, Packet::PubRel(_)))).await;
     talk.send(pubcomp(id)).await;
+    talk.left().await;
     stage.succeeded().await;
     Ok(())
 }
@@ -324,6 +346,7 @@ async fn keeps_the_receive_maximum(mut stage: Stage) -> Result<(), Unfit> {
     for id in waiting {
         talk.send(puback(id)).await;
     }
+    talk.left().await;
     stage.succeeded().await;
     Ok(())
 }

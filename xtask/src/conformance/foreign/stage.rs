@@ -113,13 +113,20 @@ impl Stage {
     }
 
     /// Waits for its connection.
-    pub(super) async fn accept(&self) -> Talk {
+    pub(super) async fn accept(&mut self) -> Talk {
         self.accept_with(PATIENCE).await
     }
 
     /// Waits for its connection, and on it so long for each step.
-    pub(super) async fn accept_with(&self, patience: Duration) -> Talk {
-        let peer = self.listener.accept().await.with_patience(patience);
+    pub(super) async fn accept_with(&mut self, patience: Duration) -> Talk {
+        let Some(process) = &mut self.process else { panic!("the client was not started") };
+        let peer = tokio::select! {
+            peer = self.listener.accept() => peer.with_patience(patience),
+            Some(status) = process.end(PATIENCE * 2) => {
+                let said = process.complaints().await;
+                panic!("it ended before it connected ({status}): {}", said.trim());
+            }
+        };
         Talk { peer, version: self.version, plays: self.plays.clone() }
     }
 
@@ -194,7 +201,7 @@ impl Stage {
 
     /// How it ends, if it does before long.
     pub(super) async fn ends_soon(&mut self) -> Option<ExitStatus> {
-        self.process().end(WATCH * 5).await
+        self.process().end(PATIENCE).await
     }
 
     /// The client does not end.
@@ -325,15 +332,17 @@ impl Talk {
         }
     }
 
-    /// The client says goodbye, if it wants to, and nothing after that.
-    pub(super) async fn left(&mut self) {
+    /// The client says goodbye, if it wants to, and nothing after that. Then the server closes too: some wait for it.
+    pub(super) async fn left(mut self) {
         if let Some(packet) = self.peer.expect_any_or_end().await {
-            assert!(
-                matches!(packet, Packet::Disconnect(_)),
-                "it should leave, and says {}",
-                packet.packet_type()
-            );
+            let kind = packet.packet_type();
+            assert!(matches!(packet, Packet::Disconnect(_)), "it should leave, and says {kind}");
             self.peer.expect_end().await;
         }
+    }
+
+    /// Leaves the rest of the connection to itself; the server closes when the client does.
+    pub(super) fn attend(mut self) {
+        tokio::task::spawn_local(async move { while self.peer.expect_any_or_end().await.is_some() {} });
     }
 }
