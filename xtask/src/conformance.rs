@@ -84,9 +84,10 @@ impl fmt::Display for Layer {
     }
 }
 
-/// All statements of all layers and versions.
+/// All statements of all layers and versions, then our command against the scripts for any client.
 pub(crate) fn run_for_ci() -> Done {
-    run(&Options::default())
+    run(&Options::default())?;
+    foreign::run_own()
 }
 
 /// Runs the cases, prints the report and writes it to the files.

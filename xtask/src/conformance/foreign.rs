@@ -9,7 +9,7 @@ mod publisher;
 mod stage;
 mod subscriber;
 
-use super::{files, fits};
+use super::{files, fits, suite};
 use crate::shell::{self, Done};
 use command::Template;
 use core::cell::RefCell;
@@ -32,6 +32,11 @@ const FROM_3_1_1: &[Version] = &[Version::V5, Version::V3_1_1];
 const V3_1_1: &[Version] = &[Version::V3_1_1];
 const V5: &[Version] = &[Version::V5];
 
+/// Our own command, all cases.
+pub(super) fn run_own() -> Done {
+    run(&Options { own: true, ..Options::default() }, &Choice::default())
+}
+
 /// What the user says of the client. The placeholders and roles are those of xtask/conformance/README.md.
 #[derive(clap::Args, Default)]
 #[group(id = "foreign")]
@@ -50,6 +55,9 @@ pub(crate) struct Options {
     /// Words to append for a session that the server keeps, such as '-c'
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     persistent: Option<String>,
+    /// Our own command `mqtt`, in all three roles
+    #[arg(long, conflicts_with_all = ["client", "publisher", "lines", "persistent"])]
+    own: bool,
 }
 
 /// What the command is.
@@ -134,6 +142,7 @@ struct Played {
 }
 
 /// Which cases, and how much is printed.
+#[derive(Default)]
 pub(super) struct Choice<'a> {
     /// Only this version.
     pub(super) version: Option<&'a str>,
@@ -146,12 +155,29 @@ pub(super) struct Choice<'a> {
 impl Options {
     /// Whether another client was named.
     pub(super) const fn is_given(&self) -> bool {
-        self.client.is_some() || self.publisher.is_some() || self.lines.is_some()
+        self.client.is_some() || self.publisher.is_some() || self.lines.is_some() || self.own
+    }
+
+    /// The command `mqtt`, built as for the tests.
+    fn own() -> Result<Self, String> {
+        let mqtt = suite::command("mqtt")?;
+        let mqtt = shell_words::quote(&mqtt.to_string_lossy()).into_owned();
+        let all = "-h {host} -p {port} -i {client_id} -t {topic} -q {qos} -V {version} -k {keep_alive}";
+        Ok(Self {
+            client: Some(format!("{mqtt} sub {all}")),
+            publisher: Some(format!("{mqtt} pub {all} -m {{payload}}")),
+            lines: Some(format!("{mqtt} pub {all} -l")),
+            persistent: Some("-c".into()),
+            own: false,
+        })
     }
 }
 
 /// Plays the cases and prints how they ended.
 pub(super) fn run(options: &Options, choice: &Choice<'_>) -> Done {
+    if options.own {
+        return run(&Options::own()?, choice);
+    }
     let mut chosen = Vec::new();
     for (line, cases) in [
         (&options.client, subscriber::CASES),

@@ -56,7 +56,7 @@ impl Suite {
     pub(super) fn run(root: &Path, wanted: &[&Test], plays: bool) -> Result<Self, String> {
         let mut runs = BTreeMap::new();
         let begin = shell::now();
-        let programs = build()?;
+        let programs = test_programs()?;
         let built = begin.elapsed();
         for program in programs {
             let own: Vec<_> = wanted
@@ -122,28 +122,36 @@ impl Run {
     }
 }
 
-/// Builds every test program and reads from cargo's messages where they are.
-fn build() -> Result<Vec<Program>, String> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-        manifest_path: Option<PathBuf>,
-        target: Option<Target>,
-        profile: Option<Profile>,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        src_path: PathBuf,
-    }
-    #[derive(Deserialize)]
-    struct Profile {
-        test: bool,
-    }
+/// A message of cargo about something that it built.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+    profile: Option<Profile>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    src_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// Builds every test program, and what these start, and gives cargo's messages about it.
+fn build() -> Result<Vec<Message>, String> {
     let mut command =
         shell::cargo(["test", "--no-run", "--quiet", "--message-format=json-render-diagnostics"]);
     let messages = shell::output(command.args(SUITE))?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    let programs = messages.filter_map(|message| {
+    Ok(messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+fn test_programs() -> Result<Vec<Program>, String> {
+    let programs = build()?.into_iter().filter_map(|message| {
         message.profile.filter(|profile| profile.test)?;
         Some(Program {
             executable: message.executable?,
@@ -152,6 +160,16 @@ fn build() -> Result<Vec<Program>, String> {
         })
     });
     Ok(programs.collect())
+}
+
+/// Where the command of this name is, built as for the tests.
+pub(super) fn command(name: &str) -> Result<PathBuf, String> {
+    let is_it = |message: &Message| {
+        message.profile.as_ref().is_some_and(|profile| !profile.test)
+            && message.target.as_ref().is_some_and(|target| target.name == name)
+    };
+    let found = build()?.into_iter().filter(is_it).find_map(|message| message.executable);
+    found.ok_or_else(|| format!("cargo builds no command `{name}`"))
 }
 
 impl Program {
