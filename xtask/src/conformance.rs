@@ -5,7 +5,8 @@
 //! xtask/conformance/skip.toml. The run fails on a failed case, on a statement with neither case nor reason, on a
 //! citation of a statement that does not exist, and on a reason that is not needed.
 //!
-//! Cases are of two kinds: *socket* cases, below crates/mqtt-client/tests/, run the whole client against a scripted peer;
+//! Cases are of two kinds: *socket* cases, below crates/mqtt-client/tests/, run the whole client against a scripted peer
+//! (or a transport, below its tests/);
 //! *unit* cases are all other tests. A statement that takes a peer to show (`via`) and has unit cases only is counted.
 //!
 //! [`foreign`] is another run: any client that is a command line, against scripts of its own.

@@ -22,8 +22,8 @@ pub(super) struct Citation {
     pub(super) key: Option<Key>,
 }
 
-/// Where the tests lie that run the whole client.
-const SOCKET_TESTS: &str = "crates/mqtt-client/tests/";
+/// Where the tests lie that run the whole client; the rules for WebSocket are shown by that transport alone.
+const SOCKET_TESTS: [&str; 2] = ["crates/mqtt-client/tests/", "crates/mqtt-transport-ws/tests/"];
 
 /// The tests of the testkit's broker cite what a server does; they show nothing of a client.
 const SERVER_TESTS: &str = "crates/mqtt-testkit/";
@@ -34,7 +34,7 @@ const SERVER_TESTS: &str = "crates/mqtt-testkit/";
 pub(super) enum Kind {
     /// A part of it, from memory.
     Unit,
-    /// All of it, through mqtt-client.
+    /// All of it, or a transport, with another side that is a script.
     Socket,
 }
 
@@ -62,7 +62,8 @@ impl Test {
     }
 
     pub(super) fn kind(&self) -> Kind {
-        if self.path.starts_with(SOCKET_TESTS) { Kind::Socket } else { Kind::Unit }
+        let is_there = SOCKET_TESTS.iter().any(|folder| self.path.starts_with(folder));
+        if is_there { Kind::Socket } else { Kind::Unit }
     }
 }
 
