@@ -1,11 +1,12 @@
 //! `cargo xtask conformance --client 'COMMAND'`: any client that is a command line, held against scripted servers on real
 //! sockets. xtask/conformance/README.md says what a command has to do.
 //!
-//! [`subscriber`] and [`publisher`] are the cases, [`stage`] is what their scripts share, [`command`] the process of the
+//! [`subscriber`], [`refusals`] and [`publisher`] are the cases, [`stage`] is what their scripts share, [`command`] the process of the
 //! client. Each case runs by itself, some at a time.
 
 mod command;
 mod publisher;
+mod refusals;
 mod stage;
 mod subscriber;
 
@@ -181,6 +182,7 @@ pub(super) fn run(options: &Options, choice: &Choice<'_>) -> Done {
     let mut chosen = Vec::new();
     for (line, cases) in [
         (&options.client, subscriber::CASES),
+        (&options.client, refusals::CASES),
         (&options.publisher, publisher::CASES),
         (&options.lines, publisher::LINE_CASES),
     ] {
@@ -393,7 +395,7 @@ mod tests {
     use super::*;
 
     fn all() -> impl Iterator<Item = &'static Case> {
-        subscriber::CASES.iter().chain(publisher::CASES).chain(publisher::LINE_CASES)
+        subscriber::CASES.iter().chain(refusals::CASES).chain(publisher::CASES).chain(publisher::LINE_CASES)
     }
 
     #[test]
