@@ -7,7 +7,6 @@
 use crate::shell::{self, Done};
 use crate::test::SUITE;
 use crate::{conformance, features, fuzz, no_std, test, tidy};
-use std::time::Instant;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -43,7 +42,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "conformance",
-        what: "every statement for the codec has its test",
+        what: "every statement that binds a client has its case",
         run: conformance::run_for_ci,
     },
     Step { name: "fuzz", what: "each fuzz target for 30 s", run: || fuzz::run(&fuzz::Options::for_ci()) },
@@ -60,10 +59,10 @@ pub(crate) fn run(options: &Options) -> Done {
     if let Some(unknown) = options.steps.iter().find(|wanted| STEPS.iter().all(|step| step.name != *wanted)) {
         return Err(format!("no step `{unknown}`; `cargo xtask ci --list` names them"));
     }
-    let start = now();
+    let start = shell::now();
     for Step { name, what, run } in STEPS.iter().filter(|step| is_wanted(step, &options.steps)) {
         println!("\n=== {name}: {what}");
-        let begin = now();
+        let begin = shell::now();
         run().map_err(|reason| format!("step {name}: {reason}"))?;
         println!("=== {name}: passed in {:.0} s", begin.elapsed().as_secs_f64());
     }
@@ -86,14 +85,6 @@ fn clippy() -> Done {
 fn document() -> Done {
     let mut command = shell::cargo(["doc", "--no-deps"]);
     shell::run(command.args(SUITE).env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the rule is for the library; a build step has a real duration"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 use std::{env, fs};
 
 /// How a task ends. The text says in one sentence what went wrong, and what to do where that is known.
@@ -14,6 +15,12 @@ pub(crate) fn root() -> PathBuf {
     let here =
         env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     here.parent().map_or_else(|| here.clone(), Path::to_path_buf)
+}
+
+/// Where cargo puts what it makes.
+pub(crate) fn target() -> PathBuf {
+    let chosen = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(chosen)
 }
 
 /// The cargo that runs this task, started at the top of the workspace.
@@ -56,6 +63,15 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
 /// Writes a text file; the error names the file.
 pub(crate) fn write(path: &Path, text: &str) -> Done {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The time, to say how long a step took.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the rule is for the library; a build step has a real duration"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 fn show(command: &Command) -> String {

@@ -43,6 +43,7 @@ pub mod mosquitto;
 pub mod packets;
 pub mod pair;
 pub mod peer;
+mod play;
 mod port;
 pub mod proxy;
 mod text;

@@ -32,14 +32,13 @@
 //! ```
 
 use crate::packets::IntoPacket;
+use crate::play::{Line, Play, Role};
 use crate::text;
 use bytes::{Bytes, BytesMut};
-use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::panic::Location;
 use core::time::Duration;
 use mqtt_codec::{Connect, Decoder, Packet, Publish, Version, WireBuf};
-use std::collections::VecDeque;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,9 +50,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that a pipe in memory holds in each direction.
 const MEMORY_PIPE: usize = 64 * 1024;
 
-/// Lines of the play that are remembered.
-const REMEMBERED: usize = 100;
-
 /// One end of a connection that follows a script. Dropping it drops the stream.
 ///
 /// Every method that expects something waits for it, five seconds at most unless [`with_patience`](Self::with_patience)
@@ -64,45 +60,22 @@ pub struct Peer<S> {
     decoder: Decoder,
     input: BytesMut,
     patience: Duration,
-    /// What was said lately.
-    play: VecDeque<Line>,
-}
-
-/// A line of the play; it becomes text when somebody reads it.
-#[derive(Debug)]
-enum Line {
-    Said(Packet),
-    SaidBytes(Bytes),
-    Heard(Packet),
-    HeardBytes(Bytes),
-    HeardEnd,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Said(packet) => write!(f, "-> {}", text::line(packet)),
-            Self::SaidBytes(bytes) => write!(f, "-> {}", text::to_hex(bytes)),
-            Self::Heard(packet) => write!(f, "<- {}", text::line(packet)),
-            Self::HeardBytes(bytes) => write!(f, "<- {}", text::to_hex(bytes)),
-            Self::HeardEnd => f.write_str("<- (closed)"),
-        }
-    }
+    play: Play,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// Plays a server. It speaks the version of the CONNECT that it gets, and takes what a client may send.
     pub fn server(stream: S) -> Self {
-        Self::new(stream, Decoder::for_server())
+        Self::new(stream, Decoder::for_server(), Role::Server)
     }
 
     /// Plays a client of this version, and takes what a server may send.
     pub fn client(stream: S, version: Version) -> Self {
-        Self::new(stream, Decoder::new(version).from_server_only())
+        Self::new(stream, Decoder::new(version).from_server_only(), Role::Client)
     }
 
-    fn new(stream: S, decoder: Decoder) -> Self {
-        Self { stream, decoder, input: BytesMut::new(), patience: PATIENCE, play: VecDeque::new() }
+    fn new(stream: S, decoder: Decoder, role: Role) -> Self {
+        Self { stream, decoder, input: BytesMut::new(), patience: PATIENCE, play: Play::new(role) }
     }
 
     /// Waits so long for what it expects.
@@ -131,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             if let Err(error) = packet.encode(self.version(), &mut wire) {
                 self.fail(place, &format!("the script cannot send {}:\n    {error}", text::line(&packet)));
             }
-            self.record(Line::Said(packet));
+            self.play.record(Line::Said(packet));
             self.write(place, &wire.to_vec()).await;
         }
     }
@@ -146,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let place = Location::caller();
         let bytes = text::from_hex(hex);
         async move {
-            self.record(Line::SaidBytes(bytes.clone()));
+            self.play.record(Line::SaidBytes(bytes.clone()));
             self.write(place, &bytes).await;
         }
     }
@@ -160,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub fn send_bytes(&mut self, bytes: &[u8]) -> impl Future<Output = ()> {
         let place = Location::caller();
         async move {
-            self.record(Line::SaidBytes(Bytes::copy_from_slice(bytes)));
+            self.play.record(Line::SaidBytes(Bytes::copy_from_slice(bytes)));
             self.write(place, bytes).await;
         }
     }
@@ -177,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         async move {
             let came = self.receive(place, || text::line(&expected)).await;
             if !text::same(&expected, &came) {
-                self.play.pop_back();
+                self.play.forget_last();
                 self.fail(
                     place,
                     &format!(
@@ -211,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 match expected.iter().position(|packet| text::same(packet, &came)) {
                     Some(at) => drop(expected.remove(at)),
                     None => {
-                        self.play.pop_back();
+                        self.play.forget_last();
                         let (wanted, came) = (wanted(), text::line(&came));
                         self.fail(
                             place,
@@ -238,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         async move {
             let came = self.receive(place, || what.into()).await;
             if !is_it(&came) {
-                self.play.pop_back();
+                self.play.forget_last();
                 let came = text::line(&came);
                 self.fail(place, &format!("the script expects\n    {what}\nbut this came\n    {came}"));
             }
@@ -288,6 +261,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.expect_that("any packet", |_| true)
     }
 
+    /// Expects any packet, and returns it, or the end of the stream, which is `None`.
+    ///
+    /// # Panics
+    ///
+    /// If neither comes, or bytes that are no packet.
+    #[track_caller]
+    pub fn expect_any_or_end(&mut self) -> impl Future<Output = Option<Packet>> {
+        let place = Location::caller();
+        async move {
+            loop {
+                if !self.input.is_empty() {
+                    match self.decoder.decode(&mut self.input) {
+                        Ok(Some(packet)) => {
+                            self.play.record(Line::Heard(packet.clone()));
+                            return Some(packet);
+                        }
+                        Ok(None) => {}
+                        Err(error) => {
+                            let came = text::to_hex(&self.input);
+                            self.fail(place, &format!("no packet came: {error}\n    {came}"));
+                        }
+                    }
+                }
+                match timeout(self.patience, self.stream.read_buf(&mut self.input)).await {
+                    Ok(Ok(1..)) => {}
+                    Ok(Ok(_) | Err(_)) => {
+                        self.play.record(Line::HeardEnd);
+                        return None;
+                    }
+                    Err(_) => {
+                        let waited = self.patience;
+                        self.fail(place, &format!("nothing came for {waited:?}, and the stream is open"));
+                    }
+                }
+            }
+        }
+    }
+
     /// Expects exactly these bytes, written in hexadecimal. Not more than they is looked at.
     ///
     /// # Panics
@@ -306,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 let (expected, came) = (text::to_hex(&expected), text::to_hex(&came));
                 self.fail(place, &format!("the script expects\n    {expected}\nbut this came\n    {came}"));
             }
-            self.record(Line::HeardBytes(came));
+            self.play.record(Line::HeardBytes(came));
         }
     }
 
@@ -340,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         async move {
             if self.input.is_empty() {
                 match timeout(self.patience, self.stream.read_buf(&mut self.input)).await {
-                    Ok(Ok(0) | Err(_)) => return self.record(Line::HeardEnd),
+                    Ok(Ok(0) | Err(_)) => return self.play.record(Line::HeardEnd),
                     Ok(Ok(_)) => {}
                     Err(_) => {
                         self.fail(place, &format!("the stream is still open after {:?}", self.patience))
@@ -353,8 +364,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     /// What was said lately: a line for each packet, `->` before what the peer said, `<-` before what it heard.
+    ///
+    /// With `MQTT_PLAY=1` in the environment, dropping the peer prints it to standard output, each line with the name of
+    /// the side that spoke.
     pub fn play(&self) -> String {
-        self.play.iter().map(Line::to_string).collect::<Vec<_>>().join("\n")
+        self.play.to_string()
     }
 
     /// The stream. Bytes that were read and not yet expected are lost.
@@ -362,18 +376,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.stream
     }
 
-    fn record(&mut self, line: Line) {
-        if self.play.len() == REMEMBERED {
-            self.play.pop_front();
-        }
-        self.play.push_back(line);
-    }
-
     async fn receive(&mut self, place: &Location<'_>, what: impl Fn() -> String) -> Packet {
         loop {
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(packet)) => {
-                    self.record(Line::Heard(packet.clone()));
+                    self.play.record(Line::Heard(packet.clone()));
                     return packet;
                 }
                 Ok(None) => self.read(place, &what).await,
@@ -414,7 +421,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the other side has not read for {:?}", self.patience),
         };
-        self.play.pop_back();
+        self.play.forget_last();
         self.fail(place, &format!("the script sends\n    {}\nbut {error}", text::to_hex(bytes)));
     }
 
@@ -428,8 +435,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     fn fail(&self, place: &Location<'_>, what: &str) -> ! {
-        let play =
-            if self.play.is_empty() { "(nothing)".into() } else { self.play().replace('\n', "\n    ") };
+        let play = match self.play() {
+            play if play.is_empty() => "(nothing)".into(),
+            play => play.replace('\n', "\n    "),
+        };
         panic!("at {place}: {what}\nthe play so far\n    {play}\n");
     }
 }

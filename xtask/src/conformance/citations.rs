@@ -4,6 +4,7 @@
 use super::tables::Key;
 use crate::source::{Line, files_below, is_word, lines};
 use core::fmt;
+use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
@@ -21,6 +22,31 @@ pub(super) struct Citation {
     pub(super) key: Option<Key>,
 }
 
+/// Where the tests lie that run the whole client; the rules for WebSocket are shown by that transport alone.
+const SOCKET_TESTS: [&str; 2] = ["crates/mqtt-client/tests/", "crates/mqtt-transport-ws/tests/"];
+
+/// The tests of the testkit's broker cite what a server does; they show nothing of a client.
+const SERVER_TESTS: &str = "crates/mqtt-testkit/";
+
+/// How much of the library a test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    /// A part of it, from memory.
+    Unit,
+    /// All of it, or a transport, with another side that is a script.
+    Socket,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unit => "unit",
+            Self::Socket => "socket",
+        })
+    }
+}
+
 /// One test function.
 #[derive(Debug)]
 pub(super) struct Test {
@@ -33,6 +59,11 @@ pub(super) struct Test {
 impl Test {
     pub(super) fn cites(&self, key: &Key) -> bool {
         self.cites.contains(key)
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        let is_there = SOCKET_TESTS.iter().any(|folder| self.path.starts_with(folder));
+        if is_there { Kind::Socket } else { Kind::Unit }
     }
 }
 
@@ -72,6 +103,9 @@ impl Sources {
                 text: (*text).to_owned(),
                 key: Key::parse(text),
             }));
+        }
+        if path.starts_with(SERVER_TESTS) {
+            return;
         }
         let lines = lines(text);
         for (at, _) in lines.iter().enumerate().filter(|(_, line)| is_test_attribute(&line.code)) {
@@ -187,6 +221,23 @@ fn helper() {} // [MQTT-1.5.4-3]
         let sources = read();
         let lines: Vec<_> = sources.citations.iter().map(|citation| citation.line).collect();
         assert_eq!(lines, [2, 4, 8, 10, 14, 14, 15, 21, 26]);
+    }
+
+    #[test]
+    fn a_test_of_the_broker_is_no_case() {
+        let mut sources = Sources::default();
+        sources.read("crates/mqtt-testkit/tests/y.rs", SOURCE);
+        assert_eq!((sources.tests.len(), sources.citations.len()), (0, 9));
+    }
+
+    #[test]
+    fn the_kind_of_a_case_is_told_by_its_place() {
+        let mut sources = Sources::default();
+        for path in ["crates/mqtt-client/tests/conformance/a.rs", "crates/mqtt-client/src/a.rs"] {
+            sources.read(path, "// [31-1]\n#[test]\nfn t() {}\n");
+        }
+        let kinds: Vec<_> = sources.tests.iter().map(Test::kind).collect();
+        assert_eq!(kinds, [Kind::Socket, Kind::Unit]);
     }
 
     #[test]

@@ -1,16 +1,18 @@
-//! Builds the workspace's tests, as `cargo xtask test` does, and runs the chosen ones by their names.
+//! Builds the workspace's tests, as `cargo xtask test` does, and runs the chosen ones by their names. With plays, they
+//! are asked for what their peers said and heard: see `MQTT_PLAY` in mqtt-testkit.
 
 use super::citations::Test;
 use crate::shell;
 use crate::test::SUITE;
 use core::fmt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How a test ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Passed,
     Failed,
@@ -28,9 +30,17 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The outcomes of the tests that were run.
+/// What became of one test.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) outcome: Outcome,
+    /// What it printed; only of a failed test, unless plays were asked for.
+    pub(super) output: String,
+}
+
+/// The tests that were run, by file and name.
 pub(super) struct Suite {
-    outcomes: BTreeMap<(String, String), Outcome>,
+    runs: BTreeMap<(String, String), Run>,
 }
 
 /// A test program that cargo built.
@@ -43,9 +53,12 @@ struct Program {
 
 impl Suite {
     /// Builds all and runs what is wanted.
-    pub(super) fn run(root: &Path, wanted: &[&Test]) -> Result<Self, String> {
-        let mut outcomes = BTreeMap::new();
-        for program in build()? {
+    pub(super) fn run(root: &Path, wanted: &[&Test], plays: bool) -> Result<Self, String> {
+        let mut runs = BTreeMap::new();
+        let begin = shell::now();
+        let programs = test_programs()?;
+        let built = begin.elapsed();
+        for program in programs {
             let own: Vec<_> = wanted
                 .iter()
                 .filter_map(|test| Some((test, program.module_of(&root.join(&test.path))?)))
@@ -61,47 +74,84 @@ impl Suite {
                     known.iter().filter(is_it).map(|name| (**test, name.as_str()))
                 })
                 .collect();
-            let results = program.run(chosen.iter().map(|(_, name)| *name))?;
+            let printed = program.run(chosen.iter().map(|(_, name)| *name), plays)?;
+            let results: BTreeMap<&str, Outcome> = printed.lines().filter_map(read_result).collect();
+            let outputs = read_outputs(&printed);
             for (test, name) in chosen {
                 let outcome = results.get(name).copied().unwrap_or(Outcome::NotRun);
-                let entry = outcomes.entry((test.path.clone(), test.name.clone())).or_insert(outcome);
+                let output = outputs.get(name).map(String::as_str).unwrap_or_default();
+                // Two modules of one file may have tests of the same name.
+                let run = runs
+                    .entry((test.path.clone(), test.name.clone()))
+                    .or_insert_with(|| Run { outcome, output: String::new() });
+                run.output.push_str(output);
                 if outcome != Outcome::Passed {
-                    *entry = outcome;
+                    run.outcome = outcome;
                 }
             }
         }
-        Ok(Self { outcomes })
+        let (built, all) = (built.as_secs_f64(), begin.elapsed().as_secs_f64());
+        println!("{} tests: built in {built:.0} s, run in {:.0} s", runs.len(), all - built);
+        Ok(Self { runs })
     }
 
-    /// How this test ended.
-    pub(super) fn outcome(&self, test: &Test) -> Outcome {
+    /// How this test ended, and what it printed.
+    pub(super) fn of(&self, test: &Test) -> Run {
         let key = (test.path.clone(), test.name.clone());
-        self.outcomes.get(&key).copied().unwrap_or(Outcome::NotRun)
+        self.runs.get(&key).cloned().unwrap_or(Run { outcome: Outcome::NotRun, output: String::new() })
     }
 }
 
-/// Builds every test program and reads from cargo's messages where they are.
-fn build() -> Result<Vec<Program>, String> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-        manifest_path: Option<PathBuf>,
-        target: Option<Target>,
-        profile: Option<Profile>,
+impl Run {
+    /// The plays in what it printed: a line for each packet, with the name of the side that sent it.
+    pub(super) fn plays(&self) -> Vec<Vec<&str>> {
+        let mut plays = Vec::new();
+        let mut open: Option<Vec<&str>> = None;
+        for line in self.output.lines() {
+            match line {
+                "play {" => open = Some(Vec::new()),
+                "} play" => plays.extend(open.take()),
+                line => {
+                    if let Some(play) = &mut open {
+                        play.push(line);
+                    }
+                }
+            }
+        }
+        plays
     }
-    #[derive(Deserialize)]
-    struct Target {
-        src_path: PathBuf,
-    }
-    #[derive(Deserialize)]
-    struct Profile {
-        test: bool,
-    }
+}
+
+/// A message of cargo about something that it built.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+    profile: Option<Profile>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    src_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// Builds every test program, and what these start, and gives cargo's messages about it.
+fn build() -> Result<Vec<Message>, String> {
     let mut command =
         shell::cargo(["test", "--no-run", "--quiet", "--message-format=json-render-diagnostics"]);
     let messages = shell::output(command.args(SUITE))?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    let programs = messages.filter_map(|message| {
+    Ok(messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+fn test_programs() -> Result<Vec<Program>, String> {
+    let programs = build()?.into_iter().filter_map(|message| {
         message.profile.filter(|profile| profile.test)?;
         Some(Program {
             executable: message.executable?,
@@ -110,6 +160,16 @@ fn build() -> Result<Vec<Program>, String> {
         })
     });
     Ok(programs.collect())
+}
+
+/// Where the command of this name is, built as for the tests.
+pub(super) fn command(name: &str) -> Result<PathBuf, String> {
+    let is_it = |message: &Message| {
+        message.profile.as_ref().is_some_and(|profile| !profile.test)
+            && message.target.as_ref().is_some_and(|target| target.name == name)
+    };
+    let found = build()?.into_iter().filter(is_it).find_map(|message| message.executable);
+    found.ok_or_else(|| format!("cargo builds no command `{name}`"))
 }
 
 impl Program {
@@ -123,15 +183,20 @@ impl Program {
         Ok(listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
     }
 
-    /// Runs the named tests; shows the output of the program when one fails.
-    fn run<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, Outcome>, String> {
-        let output = self.command().arg("--exact").args(names).stderr(Stdio::inherit()).output();
-        let output = output.map_err(|error| format!("{}: {error}", self.executable.display()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            print!("{text}");
+    /// Runs the named tests and gives what the program printed.
+    fn run<'a>(&self, names: impl Iterator<Item = &'a str>, plays: bool) -> Result<String, String> {
+        let mut command = self.command();
+        command.arg("--exact").args(names);
+        if plays {
+            command.arg("--show-output").env("MQTT_PLAY", "1");
         }
-        Ok(text.lines().filter_map(read_result).map(|(name, outcome)| (name.to_owned(), outcome)).collect())
+        let output = command.stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("{}: {error}", self.executable.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() && !text.contains("test result: ") {
+            println!("{text}\n{} ended early ({})", self.executable.display(), output.status);
+        }
+        Ok(text)
     }
 
     /// As cargo starts it: in the folder of its package.
@@ -161,6 +226,24 @@ fn names_test(name: &str, module: &str, function: &str) -> bool {
         module => name.strip_prefix(module).and_then(|rest| rest.strip_prefix("::")),
     };
     inside.is_some_and(|path| path.rsplit("::").next() == Some(function))
+}
+
+/// Reads what each test printed: libtest puts it under `---- NAME stdout ----`, and lists of names behind.
+fn read_outputs(text: &str) -> BTreeMap<&str, String> {
+    let mut outputs: BTreeMap<&str, String> = BTreeMap::new();
+    let mut name = None;
+    for line in text.lines() {
+        if let Some(head) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            name = Some(head);
+        } else if matches!(line, "successes:" | "failures:") {
+            name = None;
+        } else if let Some(name) = name {
+            let output = outputs.entry(name).or_default();
+            output.push_str(line);
+            output.push('\n');
+        }
+    }
+    outputs
 }
 
 /// Reads `test NAME ... ok`.
@@ -207,5 +290,55 @@ mod tests {
         assert_eq!(read_result("test a ... ignored, slow"), Some(("a", Outcome::NotRun)));
         assert_eq!(read_result("test result: ok. 3 passed"), None);
         assert_eq!(read_result("running 3 tests"), None);
+    }
+
+    const PRINTED: &str = "
+running 2 tests
+test a::b ... ok
+test c ... FAILED
+
+successes:
+
+---- a::b stdout ----
+hello
+play {
+client: PINGREQ
+server:     PINGRESP
+} play
+play {
+client: (closed)
+} play
+
+
+successes:
+    a::b
+
+failures:
+
+---- c stdout ----
+
+thread 'c' panicked at x.rs:1:1:
+
+
+failures:
+    c
+
+test result: FAILED. 1 passed; 1 failed
+";
+
+    #[test]
+    fn outputs_are_read() {
+        let outputs = read_outputs(PRINTED);
+        assert_eq!(outputs.keys().copied().collect::<Vec<_>>(), ["a::b", "c"]);
+        assert!(outputs["c"].contains("panicked at") && !outputs["c"].contains("test result"));
+        let results: BTreeMap<_, _> = PRINTED.lines().filter_map(read_result).collect();
+        assert_eq!(results, BTreeMap::from([("a::b", Outcome::Passed), ("c", Outcome::Failed)]));
+    }
+
+    #[test]
+    fn plays_are_found_in_the_output() {
+        let output = read_outputs(PRINTED).remove("a::b").unwrap();
+        let run = Run { outcome: Outcome::Passed, output };
+        assert_eq!(run.plays(), [vec!["client: PINGREQ", "server:     PINGRESP"], vec!["client: (closed)"]]);
     }
 }

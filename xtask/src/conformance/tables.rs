@@ -51,6 +51,8 @@ impl fmt::Display for Key {
 pub(super) struct Statement {
     pub(super) key: Key,
     pub(super) layer: String,
+    /// How it can be shown: `unit`, `peer`, `unit+peer` or `none`.
+    pub(super) via: String,
     pub(super) client_test: String,
     pub(super) about: String,
     /// A rule that the standard gives without a number.
@@ -69,6 +71,19 @@ impl Statement {
             None => format!("MQTT {version}"),
         }
     }
+
+    /// Whether it takes a peer to show it.
+    pub(super) fn wants_peer(&self) -> bool {
+        matches!(self.via.as_str(), "peer" | "unit+peer")
+    }
+}
+
+/// What client libraries get wrong most often.
+pub(super) struct Priority {
+    pub(super) rank: u32,
+    /// The statements that are broken, in all versions.
+    pub(super) keys: Vec<Key>,
+    pub(super) fault: String,
 }
 
 /// Why a statement has no test.
@@ -77,9 +92,10 @@ pub(super) struct Skip {
     pub(super) reason: String,
 }
 
-/// All statements and all reasons.
+/// All statements, the common faults in order, and all reasons.
 pub(super) struct Tables {
     pub(super) statements: Vec<Statement>,
+    pub(super) priorities: Vec<Priority>,
     pub(super) skips: Vec<Skip>,
 }
 
@@ -96,8 +112,37 @@ struct File {
 struct Row {
     id: String,
     layer: String,
+    via: String,
     client_test: String,
     about: String,
+}
+
+#[derive(Deserialize)]
+struct PriorityFile {
+    #[serde(default)]
+    priority: Vec<PriorityRow>,
+}
+
+#[derive(Deserialize)]
+struct PriorityRow {
+    rank: u32,
+    v5: String,
+    v311: String,
+    fault: String,
+}
+
+impl From<PriorityRow> for Priority {
+    /// The fields for the statements hold text with ids in it, such as `311u-1, 311u-3` or `no counterpart`.
+    fn from(row: PriorityRow) -> Self {
+        let words = |text: &str| -> Vec<String> {
+            text.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        };
+        let v5 = words(&row.v5).into_iter().filter_map(|word| Key::parse(&word));
+        let v311 = words(&row.v311)
+            .into_iter()
+            .filter_map(|word| Key::parse(&format!("{word}/3.1.1")).or_else(|| Key::parse(&word)));
+        Self { rank: row.rank, keys: v5.chain(v311).collect(), fault: row.fault }
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,11 +165,15 @@ impl Tables {
         let texts =
             FILES.iter().map(|name| shell::read(&folder.join(name))).collect::<Result<Vec<_>, _>>()?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        Self::parse(&texts, &shell::read(&folder.join("skip.toml"))?)
+        Self::parse(
+            &texts,
+            &shell::read(&folder.join("priority.toml"))?,
+            &shell::read(&folder.join("skip.toml"))?,
+        )
     }
 
     /// Reads the texts of the files.
-    pub(super) fn parse(files: &[&str], skips: &str) -> Result<Self, String> {
+    pub(super) fn parse(files: &[&str], priorities: &str, skips: &str) -> Result<Self, String> {
         let mut statements = Vec::new();
         for text in files {
             let file: File = toml::from_str(text).map_err(|error| format!("conformance table: {error}"))?;
@@ -133,17 +182,21 @@ impl Tables {
             statements.extend(numbered.chain(unnumbered).map(|(row, unnumbered)| Statement {
                 key: Key::new(&file.version, &row.id),
                 layer: row.layer,
+                via: row.via,
                 client_test: row.client_test,
                 about: row.about,
                 unnumbered,
             }));
         }
+        let priorities: PriorityFile =
+            toml::from_str(priorities).map_err(|error| format!("priority.toml: {error}"))?;
+        let priorities = priorities.priority.into_iter().map(Priority::from).collect();
         let skips: SkipFile = toml::from_str(skips).map_err(|error| format!("skip.toml: {error}"))?;
         let skips = skips
             .skip
             .into_iter()
             .map(|row| Skip { key: Key::new(&row.version, &row.id), reason: row.reason });
-        Ok(Self { statements, skips: skips.collect() })
+        Ok(Self { statements, priorities, skips: skips.collect() })
     }
 
     /// The statement of this name.
@@ -184,6 +237,7 @@ mod tests {
             Statement {
                 key: Key::new(version, id),
                 layer: empty(),
+                via: empty(),
                 client_test: empty(),
                 about: empty(),
                 unnumbered,
@@ -193,5 +247,19 @@ mod tests {
         assert_eq!(chapter("5.0", "MQTT-3.10.4-1", false), "MQTT 5.0, section 3.10");
         assert_eq!(chapter("3.1.1", "311u-1", true), "MQTT 3.1.1, rules without a number");
         assert_eq!(chapter("3.1", "31-4", false), "MQTT 3.1");
+    }
+
+    #[test]
+    fn ids_are_found_in_the_text_of_a_priority() {
+        let keys = |v5: &str, v311: &str| {
+            let row = PriorityRow { rank: 1, v5: v5.into(), v311: v311.into(), fault: String::new() };
+            Priority::from(row).keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            keys("MQTT-3.2.2-5", "MQTT-3.2.2-3 (choice in 3.1.1)"),
+            "[MQTT-3.2.2-5] [MQTT-3.2.2-3/3.1.1]"
+        );
+        assert_eq!(keys("MQTT-1.5.5-1", "311u-1, 311u-3"), "[MQTT-1.5.5-1] [311u-1] [311u-3]");
+        assert_eq!(keys("MQTT-4.3.3-4", "no counterpart"), "[MQTT-4.3.3-4]");
     }
 }

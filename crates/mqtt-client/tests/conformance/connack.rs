@@ -85,7 +85,7 @@ async fn an_unknown_return_code_is_no_welcome() {
     }
 }
 
-/// [MQTT-3.2.2-7] [MQTT-3.2.2-5/3.1.1] [MQTT-4.13.2-1]: every refusal is told by its name, and the client closes though the
+/// [MQTT-3.2.2-7] [MQTT-3.2.2-5/3.1.1] [MQTT-4.13.2-1] [31-4]: every refusal is told by its name, and the client closes though the
 /// server does not.
 #[tokio::test]
 async fn every_refusal_has_a_name() {

@@ -43,7 +43,7 @@ async fn connect_comes_first_and_once() {
     }
 }
 
-/// [MQTT-3.1.2-2/3.1.1]: the protocol level is that of the version. [MQTT-7.0.0-2/3.1.1]: and there is nothing in it, or in
+/// [MQTT-3.1.2-1] [MQTT-3.1.2-2/3.1.1]: protocol name and level are those of the version. [MQTT-7.0.0-2/3.1.1]: and there is nothing in it, or in
 /// what is asked of the server by default, that the standard does not know.
 #[tokio::test]
 async fn connect_is_plain() {

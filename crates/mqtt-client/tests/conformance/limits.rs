@@ -294,7 +294,7 @@ async fn features_that_the_server_lacks_are_not_used() {
     asking.abort();
 }
 
-/// The client's own Maximum Packet Size holds in all versions; before 5.0 the server is not told.
+/// [MQTT-3.1.2-24]: the client's own Maximum Packet Size holds in all versions; before 5.0 the server is not told.
 #[tokio::test]
 async fn the_packet_size_of_the_client_is_kept() {
     for version in ALL {

@@ -16,6 +16,7 @@ mod identifiers;
 mod identity;
 mod keep_alive;
 mod limits;
+mod malformed;
 mod publish;
 mod receiving;
 mod resending;

@@ -1,6 +1,6 @@
 //! Section 4.4: what is sent again, and when; section 4.6: in which order.
 
-use crate::support::{ALL, Server, Stage, enqueue, next, pass, resumed, serve, soon};
+use crate::support::{A_MOMENT, ALL, BEFORE_5, Server, Stage, enqueue, next, pass, resumed, serve, soon};
 use core::time::Duration;
 use mqtt_client::{Outcome, QoS};
 use mqtt_testkit::packets::{IntoPacket, connack, puback, pubcomp, publish, pubrec, pubrel};
@@ -131,5 +131,20 @@ async fn pubrels_leave_in_the_order_of_the_pubrecs() {
             server = come_back(&stage, server).await;
         }
         server.expect_hex("62 02 00 03 62 02 00 01 62 02 00 02").await;
+    }
+}
+
+/// [31-11]: before 5.0 a client may be told to send again on a connection that stands, with DUP.
+#[tokio::test]
+async fn what_waits_too_long_is_sent_again_if_that_is_wanted() {
+    for version in BEFORE_5 {
+        let stage = serve(version).await;
+        let options = stage.options().retransmit_after(A_MOMENT);
+        let (client, mut server) = stage.meet_as(options, connack()).await;
+        let token = enqueue(&client, "t", "x", QoS::AtLeastOnce).await;
+        let id = server.expect_message().await;
+        server.expect(publish("t", "x").qos1(id).dup()).await;
+        server.send(puback(id)).await;
+        assert!(matches!(soon(token).await, Outcome::Acked { .. }));
     }
 }
