@@ -184,9 +184,9 @@ impl Driver {
     }
 
     async fn wait(&mut self, delay: Duration) -> Option<Stop> {
+        let until = self.clock.now() + delay;
         // A wait may be none at all, and the next attempt fail at once: other tasks have their turn even so.
         yield_now().await;
-        let until = self.clock.now() + delay;
         poll_fn(|cx| self.poll_offline(cx, until)).await
     }
 
