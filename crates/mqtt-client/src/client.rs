@@ -8,7 +8,8 @@ use crate::error::{
 use crate::publish::{PublishBuilder, message};
 use crate::request::{RequestBuilder, response};
 use crate::submissions::{Command, Handle, Shared, Stop};
-use crate::subscription::{SubscribeBuilder, Subscription, unsubscribed};
+use crate::subscribe::SubscribeBuilder;
+use crate::subscription::{Subscription, unsubscribed};
 use bytes::Bytes;
 use core::future::poll_fn;
 use core::time::Duration;

@@ -3,7 +3,8 @@
 //! A server that sends subscription identifiers (5.0) has done the matching already; otherwise a tree of the filters
 //! does it. Either way the cost does not depend on the number of subscriptions.
 
-use crate::delivery::{Ack, Delivery, Effects, HolderId, Inbox, Taker, share};
+use crate::ack::{Ack, Answer};
+use crate::delivery::{Delivery, Effects, HolderId, Inbox, Taker, share};
 use crate::trie::Trie;
 use core::task::Waker;
 use mqtt_session::{AckToken, Message, QoS, TopicFilter};
@@ -127,7 +128,7 @@ impl Router {
         let (left, _) = self.take_out(holder, effects);
         for Delivery { message, ack } in left {
             match ack {
-                Some(Ack::Shared(share)) => effects.acks.extend(Arc::into_inner(share)),
+                Some(share @ Ack::Shared(_)) => effects.acks.extend(share.take()),
                 Some(Ack::Sole(token)) => self.deliver(message, Some(token), false, effects),
                 None => self.deliver(message, None, false, effects),
             }
@@ -143,7 +144,7 @@ impl Router {
             let Some(held) = self.holders.get_mut(&holder) else { continue };
             held.entries.retain(|entry| *entry != id);
             if held.entries.is_empty() {
-                effects.wakers.extend(inbox.end());
+                effects.wakers.extend(inbox.queue.end());
             }
         }
     }
@@ -174,14 +175,14 @@ impl Router {
         if !holding {
             for (_, token) in core::mem::take(&mut self.held) {
                 effects.unclaimed += 1;
-                effects.acks.extend(token);
+                effects.acks.extend(token.map(Answer::success));
             }
         }
     }
 
     /// Lets every stream have what is there, and nothing after it.
     pub(crate) fn end(&mut self) -> Vec<Waker> {
-        self.holders.values().filter_map(|holder| holder.inbox.end()).collect()
+        self.holders.values().filter_map(|holder| holder.inbox.queue.end()).collect()
     }
 
     /// What was left in its queue, and the filters that nobody holds any more.
@@ -192,7 +193,7 @@ impl Router {
     ) -> (VecDeque<Delivery>, Vec<TopicFilter>) {
         self.unmatched.retain(|(other, _)| *other != holder);
         let Some(Holder { inbox, entries }) = self.holders.remove(&holder) else { return Default::default() };
-        let (left, was_full) = inbox.drain();
+        let (left, was_full) = inbox.queue.drain();
         effects.reopened += usize::from(was_full);
         let filters = entries.into_iter().filter_map(|id| self.leave_entry(id, holder)).collect();
         (left, filters)
@@ -232,7 +233,7 @@ impl Router {
             self.held.push_back((message, token));
         } else {
             effects.unclaimed += 1;
-            effects.acks.extend(token);
+            effects.acks.extend(token.map(Answer::success));
         }
     }
 

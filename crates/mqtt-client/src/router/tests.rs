@@ -1,4 +1,5 @@
 use super::*;
+use crate::queue::QueuePolicy;
 use bytes::Bytes;
 use core::task::{Context, Poll};
 use mqtt_session::{PropertiesBuf, TopicName};
@@ -16,14 +17,14 @@ impl Rig {
     }
 
     fn subscribe(&mut self, number: u64, filters: &[&str], identifier: Option<u32>) {
-        let inbox = Arc::new(Inbox::new(4));
+        let inbox = Arc::new(Inbox::new(4, QueuePolicy::Wait, false));
         self.inboxes.insert(number, inbox.clone());
         let filters = filters.iter().map(|text| (filter(text), QoS::AtMostOnce));
         self.router.add(HolderId(number), &inbox, filters, identifier, &mut self.effects);
     }
 
     fn unmatched(&mut self, number: u64) {
-        let inbox = Arc::new(Inbox::new(4));
+        let inbox = Arc::new(Inbox::new(4, QueuePolicy::Wait, false));
         self.inboxes.insert(number, inbox.clone());
         self.router.add_unmatched(HolderId(number), inbox, &mut self.effects);
     }
@@ -41,7 +42,9 @@ impl Rig {
     fn got(&self) -> Vec<(u64, String)> {
         let mut got = Vec::new();
         for (&number, inbox) in &self.inboxes {
-            while let Poll::Ready(Some(taken)) = inbox.poll_take(&mut Context::from_waker(Waker::noop())) {
+            while let Poll::Ready(Some(taken)) =
+                inbox.queue.poll_take(&mut Context::from_waker(Waker::noop()))
+            {
                 got.push((number, taken.item.message.topic().to_owned()));
             }
         }
@@ -181,7 +184,7 @@ fn an_unsubscribed_filter_ends_the_streams_that_have_no_other() {
     rig.subscribe(2, &["a", "b"], None);
     rig.router.drop_filter(&filter("a"), &mut rig.effects);
     let ended = |number| {
-        let taken = rig.inboxes[&number].poll_take(&mut Context::from_waker(Waker::noop()));
+        let taken = rig.inboxes[&number].queue.poll_take(&mut Context::from_waker(Waker::noop()));
         matches!(taken, Poll::Ready(None))
     };
     assert!(ended(1) && !ended(2));
@@ -209,9 +212,9 @@ fn in_a_squeeze_qos_0_is_dropped_beyond_twice_the_bound() {
     for _ in 0..20 {
         rig.deliver("a", &[]);
     }
-    assert_eq!(rig.inboxes[&1].dropped(), 0, "what one read brings is kept");
+    assert_eq!(rig.inboxes[&1].queue.dropped(), 0, "what one read brings is kept");
     let message = Message::new(TopicName::try_from("a").unwrap(), Bytes::new());
     rig.router.deliver(message, None, true, &mut rig.effects);
-    assert_eq!(rig.inboxes[&1].dropped(), 1);
+    assert_eq!(rig.inboxes[&1].queue.dropped(), 1);
     assert_eq!((rig.got().len(), rig.effects.filled), (20, 1));
 }
