@@ -17,8 +17,9 @@ use mqtt_session::{
 
 /// How long messages of a session from an earlier run wait for their subscriptions.
 const HOLD: Duration = Duration::from_secs(10);
-/// The highest subscription identifier, section 3.8.2.1.2.
-const LAST_IDENTIFIER: u32 = 268_435_455;
+/// The highest subscription identifier that the client gives: the upper half of what there is, section 3.8.2.1.2, is
+/// left to the application.
+const LAST_IDENTIFIER: u32 = (1 << 27) - 1;
 
 /// # Down
 impl Driver {

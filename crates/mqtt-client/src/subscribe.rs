@@ -92,8 +92,11 @@ impl<R> SubscribeBuilder<'_, R> {
         self
     }
 
-    /// Properties of SUBSCRIBE, section 3.8.2.1; 5.0 only. The client gives subscription identifiers of its own; one
-    /// that stands here takes the place of that, and must then be used for nothing else.
+    /// Properties of SUBSCRIBE, section 3.8.2.1; 5.0 only.
+    ///
+    /// The client gives each subscription an identifier, if the server takes them, and sorts what comes by it. One that
+    /// stands here takes the place of that. From 134,217,728 on it is never one that the client gives; where
+    /// subscriptions do share one, their filters decide.
     pub fn properties(mut self, properties: PropertiesBuf) -> Self {
         self.properties = properties;
         self
