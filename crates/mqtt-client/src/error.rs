@@ -388,6 +388,9 @@ pub enum SubscribeError {
     /// acknowledged would be lost.
     #[error("immediate_ack and {0:?} cannot be combined: what was acknowledged would be dropped")]
     WouldDropAcknowledged(QueuePolicy),
+    /// There is no tokio runtime for the task of a [`MessageHandler`](crate::MessageHandler): await it from within one.
+    #[error("there is no tokio runtime here for the handler's task")]
+    NoRuntime,
     /// The request breaks a rule of the protocol version, or asks for what the server has said it does not have.
     #[error("the subscription cannot be asked for: {0}")]
     NotAllowed(#[from] UsageError),

@@ -89,6 +89,8 @@
 //! # }
 //! ```
 //!
+//! [`Client::on_message`] hands messages to a closure, on a task that lives as long as its [`MessageHandler`].
+//!
 //! # Requests and responses
 //!
 //! [`Client::request`] publishes a message and waits for its answer, [`Client::respond`] gives one; 5.0 only. The example
@@ -132,6 +134,7 @@ mod early;
 mod ending;
 mod error;
 mod gauges;
+mod handler;
 mod link;
 mod manual;
 mod plan;
@@ -163,6 +166,7 @@ pub use crate::error::{
     AuthenticationError, Closed, ConnectError, DisconnectError, OptionFault, PublishError, RequestError,
     SubscribeError, UnsubscribeError, UrlError,
 };
+pub use crate::handler::MessageHandler;
 pub use crate::manual::ManualSubscription;
 pub use crate::plan::Protocol;
 pub use crate::presence::Presence;
@@ -171,7 +175,7 @@ pub use crate::queue::QueuePolicy;
 pub use crate::reconnect::ReconnectPolicy;
 pub use crate::request::RequestBuilder;
 pub use crate::servers::ServerOrder;
-pub use crate::subscribe::{AckByHand, AckWhenTaken, SubscribeBuilder};
+pub use crate::subscribe::{AckByHand, AckWhenTaken, OnMessage, SubscribeBuilder};
 pub use crate::subscription::Subscription;
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,

@@ -4,19 +4,22 @@ use crate::cells::Fate;
 use crate::connection::Alive;
 use crate::delivery::Inbox;
 use crate::error::SubscribeError;
+use crate::handler::MessageHandler;
 use crate::manual::ManualSubscription;
 use crate::queue::QueuePolicy;
 use crate::submissions::{Command, Subscribe};
 use crate::subscription::{CellAnswer, Subscription};
-use mqtt_session::{Outcome, PropertiesBuf, QoS, SubscriptionOptions, TopicFilter};
+use mqtt_session::{Message, Outcome, PropertiesBuf, QoS, SubscriptionOptions, TopicFilter};
 use mqtt_transport::BoxFuture;
+use tokio::runtime::Handle as Runtime;
 
 /// A subscription that is being put together, from [`Client::subscribe`](crate::Client::subscribe) or
 /// [`Client::subscribe_all`](crate::Client::subscribe_all).
 ///
 /// Awaiting it asks the server and waits for the answer. The stream takes messages from the moment of asking, so that
 /// not even a retained one that comes before the answer is missed. `R` is the form in which the messages are received:
-/// a [`Subscription`] ([`AckWhenTaken`]) or a [`ManualSubscription`] ([`AckByHand`]).
+/// a [`Subscription`] ([`AckWhenTaken`]), a [`ManualSubscription`] ([`AckByHand`]) or a [`MessageHandler`]
+/// ([`OnMessage`]).
 ///
 /// Dropping the future before it is ready unsubscribes again.
 #[derive(Debug)]
@@ -38,6 +41,10 @@ pub struct AckWhenTaken;
 /// The form of a [`ManualSubscription`]: messages are acknowledged by hand.
 #[derive(Clone, Copy, Debug)]
 pub struct AckByHand;
+
+/// The form of a [`MessageHandler`]: messages go to a closure.
+#[derive(Clone, Copy, Debug)]
+pub struct OnMessage<F>(F);
 
 impl<'a> SubscribeBuilder<'a> {
     pub(crate) fn new(
@@ -62,12 +69,33 @@ impl<'a> SubscribeBuilder<'a> {
         SubscribeBuilder { alive, filters, properties, capacity, policy, immediate: false, form: AckByHand }
     }
 
+    /// Messages go to a closure, one after the other: awaiting the builder gives a [`MessageHandler`], where its task and
+    /// its end are described.
+    pub fn on_message<F, Fut>(self, handler: F) -> SubscribeBuilder<'a, OnMessage<F>>
+    where
+        F: FnMut(Message) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let Self { alive, filters, properties, capacity, policy, immediate, .. } = self;
+        let form = OnMessage(handler);
+        SubscribeBuilder { alive, filters, properties, capacity, policy, immediate, form }
+    }
+
     /// Messages are acknowledged as soon as they are in the queue, not only when they are taken: a slow application does
     /// not hold back the acknowledgements of others, and loses what is in the queue when the program ends. What comes
     /// while the queue is full is acknowledged when it is taken, so that the server's window still bounds it.
     ///
     /// It cannot be combined with [`QueuePolicy::DropOldest`] and [`QueuePolicy::KeepLatest`], which would drop what was
     /// acknowledged.
+    pub fn immediate_ack(mut self) -> Self {
+        self.immediate = true;
+        self
+    }
+}
+
+impl<F> SubscribeBuilder<'_, OnMessage<F>> {
+    /// Messages are acknowledged as soon as they are in the queue, see
+    /// [`immediate_ack`](SubscribeBuilder::<AckWhenTaken>::immediate_ack).
     pub fn immediate_ack(mut self) -> Self {
         self.immediate = true;
         self
@@ -165,5 +193,22 @@ impl<'a> IntoFuture for SubscribeBuilder<'a, AckByHand> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async { Ok(ManualSubscription::new(self.ask().await?.0)) })
+    }
+}
+
+impl<'a, F, Fut> IntoFuture for SubscribeBuilder<'a, OnMessage<F>>
+where
+    F: FnMut(Message) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    type Output = Result<MessageHandler, SubscribeError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async {
+            let runtime = Runtime::try_current().map_err(|_| SubscribeError::NoRuntime)?;
+            let (subscription, OnMessage(handler)) = self.ask().await?;
+            Ok(MessageHandler::start(subscription, handler, &runtime))
+        })
     }
 }
