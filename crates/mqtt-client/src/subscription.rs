@@ -30,6 +30,10 @@ use tokio::task::coop;
 /// acknowledgement, see [`receive_maximum`](crate::ConnectBuilder::receive_maximum). Messages of QoS 0 are dropped once
 /// the queue holds twice its capacity, and [counted](Self::dropped).
 ///
+/// So other subscriptions get what comes before that queue is full, and the rest when it has been read to half. A
+/// [`receive_maximum`](crate::ConnectBuilder::receive_maximum) below the capacity (5.0) keeps messages of QoS 1 and 2
+/// from ever filling it: then a slow application holds back only what is in that window, and QoS 0 goes on.
+///
 /// Several subscriptions may hold the same filter. For the server that is one subscription, with the options of the newest
 /// `[MQTT-3.8.4-3]`; only its QoS is never lowered. Each stream gets each message once, also where filters overlap: a 5.0
 /// server says which subscription a message is for. A 3.x server cannot; one that sends a copy for each of several
