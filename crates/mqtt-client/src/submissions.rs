@@ -322,7 +322,12 @@ impl Shared {
         if left == 0 || inner.ended {
             return Poll::Ready(left);
         }
-        inner.drains.push(waker);
+        // One that is polled often waits once.
+        if !inner.drains.iter().any(|waiting| waiting.will_wake(&waker)) {
+            inner.drains.push(waker);
+            return Poll::Pending;
+        }
+        drop(inner);
         Poll::Pending
     }
 
