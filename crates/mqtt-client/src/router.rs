@@ -207,6 +207,8 @@ impl Router {
     ) -> (VecDeque<Delivery>, Vec<TopicFilter>) {
         self.unmatched.retain(|(other, _)| *other != holder);
         let Some(Holder { inbox, entries }) = self.holders.remove(&holder) else { return Default::default() };
+        // The task of a handler still reads, and ends with its queue.
+        effects.wakers.extend(inbox.queue.end());
         let (left, was_full) = inbox.queue.drain();
         effects.reopened += usize::from(was_full);
         let filters = entries.into_iter().filter_map(|id| self.leave_entry(id, holder)).collect();

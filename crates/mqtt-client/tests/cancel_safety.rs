@@ -183,6 +183,40 @@ async fn enqueueing_where_there_is_none() {
     .await;
 }
 
+/// A request that is given up is asked once or not at all, and stands in no other one's way.
+#[tokio::test(start_paused = true)]
+async fn requesting() {
+    at_every_poll(async |polls| {
+        let rig = Rig::new().await;
+        let answering = rig.client.clone();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let questions = asked.clone();
+        let closure = move |question: Message| {
+            let client = answering.clone();
+            questions.lock().unwrap().push(question.payload.to_vec());
+            async move {
+                delivered(client.respond(&question, question.payload.clone()).await.unwrap());
+            }
+        };
+        let handler = rig.client.on_message("ask", closure).qos(QoS::AtLeastOnce).await.unwrap();
+        let ask = |question| rig.client.request("ask", question).qos(QoS::AtLeastOnce);
+        let answer = drop_after(polls, ask("first")).await;
+        let done = answer.is_some();
+        if let Some(answer) = answer {
+            assert_eq!(answer.unwrap().payload(), b"first");
+        }
+        assert_eq!(ask("second").await.unwrap().payload(), b"second");
+        let asked = asked.lock().unwrap().clone();
+        assert!(asked == [b"second".to_vec()] && !done || asked == [b"first".to_vec(), b"second".to_vec()]);
+        handler.unsubscribe().await.unwrap();
+        assert_eq!(rig.client.drain(Duration::from_secs(60)).await, 0);
+        assert_eq!(rig.subscriptions(), 1, "{polls}: that of the answers");
+        rig.end().await;
+        done
+    })
+    .await;
+}
+
 /// The token is dropped, the message is sent.
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_delivery() {
