@@ -8,7 +8,8 @@ use crate::error::{
 use crate::publish::{PublishBuilder, message};
 use crate::request::{RequestBuilder, response};
 use crate::submissions::{Command, Handle, Shared, Stop};
-use crate::subscription::{SubscribeBuilder, Subscription, unsubscribed};
+use crate::subscribe::{OnMessage, SubscribeBuilder};
+use crate::subscription::{Subscription, unsubscribed};
 use bytes::Bytes;
 use core::future::poll_fn;
 use core::time::Duration;
@@ -104,6 +105,36 @@ impl Client {
     {
         let checked = filters.into_iter().map(|(filter, options)| Ok((filter.try_into()?, options.into())));
         SubscribeBuilder::new(&self.alive, checked.collect())
+    }
+
+    /// A subscription to one topic filter whose messages go to a closure, one after the other: await it, and keep the
+    /// [`MessageHandler`](crate::MessageHandler) for as long as it shall last. The options are those of
+    /// [`subscribe`](Self::subscribe); for several filters see
+    /// [`SubscribeBuilder::on_message`](crate::SubscribeBuilder::on_message).
+    ///
+    /// ```
+    /// # async fn example(client: mqtt_client::Client) -> Result<(), mqtt_client::SubscribeError> {
+    /// let answering = client.clone();
+    /// let handler = client
+    ///     .on_message("lamp/ask", move |question| {
+    ///         let client = answering.clone();
+    ///         async move {
+    ///             _ = client.publish("lamp/answer", question.payload).await;
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # drop(handler);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_message<T, F, Fut>(&self, filter: T, handler: F) -> SubscribeBuilder<'_, OnMessage<F>>
+    where
+        T: TryInto<TopicFilter>,
+        SubscribeError: From<T::Error>,
+        F: FnMut(Message) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.subscribe(filter).on_message(handler)
     }
 
     /// Unsubscribes these filters, whoever holds them, and waits for the server's answer. A [`Subscription`] without any

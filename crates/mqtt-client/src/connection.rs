@@ -1,13 +1,13 @@
 //! What a client says about its connection: its status, and the events of its life.
 
 use crate::error::{Closed, ConnectError};
-use crate::queue::Queue;
+use crate::queue::{Queue, Topical};
 use crate::submissions::Handle;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use futures_core::Stream;
-use mqtt_session::{Connected, Negotiated, ReasonCode, TopicFilter};
+use mqtt_session::{Connected, Negotiated, ReasonCode, TopicFilter, TopicName};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -131,6 +131,12 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Events {
     pub(crate) queue: Arc<Queue<Event>>,
+}
+
+impl Topical for Event {
+    fn topic(&self) -> Option<&TopicName> {
+        None
+    }
 }
 
 impl Events {

@@ -1,34 +1,30 @@
 //! Messages on their way from the driver into the queues of the applications.
 
-use crate::queue::Queue;
+use crate::ack::{Ack, Answer, Fan};
+use crate::queue::{Queue, QueuePolicy, Topical};
 use core::task::Waker;
-use mqtt_session::{AckToken, Message};
+use mqtt_session::{AckToken, Message, QoS, TopicName};
 use std::sync::Arc;
 
 /// The queue of one subscription.
-pub(crate) type Inbox = Queue<Delivery>;
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) queue: Queue<Delivery>,
+    /// Messages for which there is room are acknowledged when they come.
+    immediate: bool,
+}
 
 /// A message on its way to an application.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Message,
+    /// None at QoS 0, or if it was acknowledged when it came.
     pub(crate) ack: Option<Ack>,
 }
 
-/// The right to acknowledge a message, or a share in it.
-#[derive(Debug)]
-pub(crate) enum Ack {
-    Sole(AckToken),
-    Shared(Arc<AckToken>),
-}
-
-impl Ack {
-    /// The token, if nobody else has still to take the message.
-    pub(crate) fn take(self) -> Option<AckToken> {
-        match self {
-            Self::Sole(token) => Some(token),
-            Self::Shared(token) => Arc::into_inner(token),
-        }
+impl Topical for Delivery {
+    fn topic(&self) -> Option<&TopicName> {
+        Some(&self.message.topic)
     }
 }
 
@@ -43,8 +39,8 @@ pub(crate) struct HolderId(pub(crate) u64);
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
-    /// Messages that nobody will take.
-    pub(crate) acks: Vec<AckToken>,
+    /// Messages that nobody has still to take.
+    pub(crate) acks: Vec<Answer>,
     /// Queues that have become full.
     pub(crate) filled: usize,
     /// Queues that were full and are gone.
@@ -62,24 +58,37 @@ pub(crate) fn share(
     effects: &mut Effects,
 ) {
     if let [(_, inbox)] = takers {
-        put(inbox, Delivery { message, ack: token.map(Ack::Sole) }, squeezed, effects);
+        inbox.put(Delivery { message, ack: token.map(Ack::Sole) }, squeezed, effects);
         return;
     }
-    let token = token.map(Arc::new);
+    let fan = token.map(Fan::new);
     for (_, inbox) in takers {
-        let ack = token.clone().map(Ack::Shared);
-        put(inbox, Delivery { message: message.clone(), ack }, squeezed, effects);
+        let ack = fan.clone().map(Ack::Shared);
+        inbox.put(Delivery { message: message.clone(), ack }, squeezed, effects);
     }
     // All may have taken it by now.
-    effects.acks.extend(token.and_then(Arc::into_inner));
+    effects.acks.extend(fan.and_then(Fan::close));
 }
 
-fn put(inbox: &Inbox, delivery: Delivery, squeezed: bool, effects: &mut Effects) {
-    if squeezed && delivery.ack.is_none() && inbox.overflows() {
-        inbox.count_drop();
-        return;
+impl Inbox {
+    pub(crate) fn new(capacity: usize, policy: QueuePolicy, immediate: bool) -> Self {
+        Self { queue: Queue::new(capacity, policy), immediate }
     }
-    let pushed = inbox.push(delivery);
-    effects.wakers.extend(pushed.reader);
-    effects.filled += usize::from(pushed.filled);
+
+    fn put(&self, mut delivery: Delivery, squeezed: bool, effects: &mut Effects) {
+        if squeezed && delivery.message.qos == QoS::AtMostOnce && self.queue.overflows() {
+            self.queue.count_drop();
+            return;
+        }
+        // What comes without room is acknowledged when it is taken: so the server's window bounds the queue.
+        if self.immediate && delivery.ack.is_some() && self.queue.has_room() {
+            effects.acks.extend(delivery.ack.take().and_then(Ack::take));
+        }
+        let pushed = self.queue.push(delivery);
+        effects.wakers.extend(pushed.reader);
+        effects.filled += usize::from(pushed.filled);
+        if let Some(Delivery { ack: Some(ack), .. }) = pushed.dropped {
+            effects.acks.extend(ack.give_up());
+        }
+    }
 }

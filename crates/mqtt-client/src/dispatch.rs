@@ -1,5 +1,6 @@
 //! What passes between the handles and the session: requests down, events up.
 
+use crate::ack::Answer;
 use crate::cells::{CellId, Fate};
 use crate::clock::Clock;
 use crate::connection::{Event, State};
@@ -11,20 +12,21 @@ use core::task::Waker;
 use core::time::Duration;
 use mqtt_session::{
     Connected, Event as SessionEvent, Instant, Message, Negotiated, Outcome, PropertiesBuf, Property, QoS,
-    ReasonCode, Token, TopicFilter,
+    Session, Token, TopicFilter,
 };
 
 /// How long messages of a session from an earlier run wait for their subscriptions.
 const HOLD: Duration = Duration::from_secs(10);
-/// The highest subscription identifier, section 3.8.2.1.2.
-const LAST_IDENTIFIER: u32 = 268_435_455;
+/// The highest subscription identifier that the client gives: the upper half of what there is, section 3.8.2.1.2, is
+/// left to the application.
+const LAST_IDENTIFIER: u32 = (1 << 27) - 1;
 
 /// # Down
 impl Driver {
     /// Gives the session what the handles have asked for.
     pub(crate) fn take_requests(&mut self, now: Instant) {
-        for token in self.exchange.acks.drain(..) {
-            self.session.acknowledge(token, ReasonCode::SUCCESS);
+        for answer in self.exchange.acks.drain(..) {
+            acknowledge(&mut self.session, answer);
         }
         self.full = self.full.saturating_sub(core::mem::take(&mut self.exchange.reopened));
         if !self.exchange.commands.is_empty() {
@@ -259,8 +261,8 @@ impl Driver {
         let effects = &mut self.effects;
         self.full = (self.full + core::mem::take(&mut effects.filled))
             .saturating_sub(core::mem::take(&mut effects.reopened));
-        for token in effects.acks.drain(..) {
-            self.session.acknowledge(token, ReasonCode::SUCCESS);
+        for answer in effects.acks.drain(..) {
+            acknowledge(&mut self.session, answer);
         }
         let unclaimed = core::mem::take(&mut effects.unclaimed);
         if unclaimed > 0 {
@@ -274,5 +276,13 @@ impl Driver {
 
     fn settle(&mut self, cell: CellId, fate: Fate) {
         self.exchange.settled.push((cell, fate));
+    }
+}
+
+fn acknowledge(session: &mut Session, Answer { token, reason, properties }: Answer) {
+    let Some(properties) = properties else { return session.acknowledge(token, reason) };
+    if let Err((token, _)) = session.acknowledge_with(token, reason, *properties) {
+        // They were checked when they were given; a word too many must not hold back the answer.
+        session.acknowledge(token, reason);
     }
 }

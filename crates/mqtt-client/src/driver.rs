@@ -346,9 +346,13 @@ impl Driver {
         link: &mut Link,
         now: Instant,
     ) -> Poll<Result<(), ConnectError>> {
-        // A handler may wait for the answer to a request of its own before it takes the next message.
-        let awaiting =
-            self.up_since.is_none() || self.session.in_flight() > 0 || self.requests.subscribing() > 0;
+        // A handler may wait for the answer to a request of its own before it takes the next message, or only for a
+        // message to be written, which a server may read only when it is read itself.
+        let stuck = link.is_blocked() && self.requests.len() > 0;
+        let awaiting = self.up_since.is_none()
+            || self.session.in_flight() > 0
+            || self.requests.subscribing() > 0
+            || stuck;
         let pause = self.full > 0 && !awaiting;
         if pause != self.paused {
             self.paused = pause;

@@ -1,5 +1,6 @@
 //! What can go wrong, by whose call it was.
 
+use crate::queue::QueuePolicy;
 use core::error::Error;
 use core::fmt;
 use core::time::Duration;
@@ -383,6 +384,13 @@ pub enum SubscribeError {
     /// A subscription needs one filter or more `[MQTT-3.8.3-2]`.
     #[error("there is no topic filter to subscribe to")]
     NoFilter,
+    /// [`immediate_ack`](crate::SubscribeBuilder::immediate_ack) and a policy that drops what is in the queue: what was
+    /// acknowledged would be lost.
+    #[error("immediate_ack and {0:?} cannot be combined: what was acknowledged would be dropped")]
+    WouldDropAcknowledged(QueuePolicy),
+    /// There is no tokio runtime for the task of a [`MessageHandler`](crate::MessageHandler): await it from within one.
+    #[error("there is no tokio runtime here for the handler's task")]
+    NoRuntime,
     /// The request breaks a rule of the protocol version, or asks for what the server has said it does not have.
     #[error("the subscription cannot be asked for: {0}")]
     NotAllowed(#[from] UsageError),

@@ -57,7 +57,8 @@
 //! # Receiving
 //!
 //! A [`Subscription`] is a stream of its own messages. Taking a message acknowledges it; a full queue stops the reading
-//! from the network, and nothing else. Dropping the subscription unsubscribes.
+//! from the network, and nothing else, unless a [`QueuePolicy`] says what gives way. Dropping the subscription
+//! unsubscribes.
 //!
 //! ```
 //! # use mqtt_client::{Client, QoS, SubscribeError};
@@ -69,6 +70,26 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Those who acknowledge only when the work is done take a [`ManualSubscription`], which gives an [`AckToken`] with each
+//! message:
+//!
+//! ```
+//! # use mqtt_client::{Client, QoS, QueuePolicy, SubscribeError};
+//! # async fn save(_: mqtt_client::Message) {}
+//! # async fn example(client: Client) -> Result<(), SubscribeError> {
+//! let mut orders = client.subscribe("orders/#").qos(QoS::AtLeastOnce).manual_ack().await?;
+//! while let Some((order, token)) = orders.next().await {
+//!     save(order).await;
+//!     token.ack();
+//! }
+//!
+//! let board = client.subscribe("plant/#").capacity(500).when_full(QueuePolicy::KeepLatest).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client::on_message`] hands messages to a closure, on a task that lives as long as its [`MessageHandler`].
 //!
 //! # Requests and responses
 //!
@@ -88,12 +109,14 @@
 //! # Memory
 //!
 //! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more; twice that for moments if
-//! messages give way to others ([`ConnectBuilder::queue_overflow`]). Incoming, the queue of each
-//! subscription holds its capacity and what one read of 16 KiB brings; while one of the client's own requests is under
-//! way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
-//! ([`ConnectBuilder::receive_maximum`]). A received message shares the buffer that it was read into:
+//! messages give way to others ([`ConnectBuilder::queue_overflow`]). Incoming, the queue of each subscription holds its
+//! capacity and, if it waits when it is full, what one read of 16 KiB brings; while one of the client's own requests is
+//! under way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
+//! ([`ConnectBuilder::receive_maximum`]). The other policies keep to the capacity. A received message shares the buffer
+//! that it was read into:
 //! [`Message::detach`] those that are kept.
 
+mod ack;
 mod address;
 mod authentication;
 #[cfg(feature = "blocking")]
@@ -111,7 +134,9 @@ mod early;
 mod ending;
 mod error;
 mod gauges;
+mod handler;
 mod link;
+mod manual;
 mod plan;
 mod presence;
 #[cfg(feature = "proxy")]
@@ -126,10 +151,12 @@ mod room;
 mod router;
 mod servers;
 mod submissions;
+mod subscribe;
 mod subscription;
 mod transports;
 mod trie;
 
+pub use crate::ack::AckToken;
 pub use crate::authentication::{Authenticator, AuthenticatorError};
 pub use crate::builder::{ConnectBuilder, connect};
 pub use crate::client::Client;
@@ -139,13 +166,17 @@ pub use crate::error::{
     AuthenticationError, Closed, ConnectError, DisconnectError, OptionFault, PublishError, RequestError,
     SubscribeError, UnsubscribeError, UrlError,
 };
+pub use crate::handler::MessageHandler;
+pub use crate::manual::ManualSubscription;
 pub use crate::plan::Protocol;
 pub use crate::presence::Presence;
 pub use crate::publish::{DeliveryToken, Enqueue, Publish, PublishBuilder};
+pub use crate::queue::QueuePolicy;
 pub use crate::reconnect::ReconnectPolicy;
 pub use crate::request::RequestBuilder;
 pub use crate::servers::ServerOrder;
-pub use crate::subscription::{SubscribeBuilder, Subscription};
+pub use crate::subscribe::{AckByHand, AckWhenTaken, OnMessage, SubscribeBuilder};
+pub use crate::subscription::Subscription;
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,
     PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,

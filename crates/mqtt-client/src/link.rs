@@ -26,6 +26,8 @@ pub(crate) struct Link {
     last_write: usize,
     /// The tasks that a read woke have had their turn.
     yielded: bool,
+    /// The last write found no room.
+    blocked: bool,
 }
 
 impl Link {
@@ -37,6 +39,7 @@ impl Link {
             unflushed: false,
             last_write: 0,
             yielded: false,
+            blocked: false,
         }
     }
 
@@ -63,7 +66,9 @@ impl Link {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        self.blocked = true;
         let written = ready!(pin!(self.transport.write_buf(&mut self.output)).poll(cx))?;
+        self.blocked = false;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -71,6 +76,11 @@ impl Link {
         self.unflushed = true;
         self.last_write = written;
         Poll::Ready(Ok(written))
+    }
+
+    /// Whether the last write found no room.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Reads once, behind what `input` holds already. Returns 0 at the end.

@@ -1,13 +1,42 @@
 //! A bounded queue from the driver to one reader.
 
 use core::task::{Context, Poll, Waker};
-use std::collections::VecDeque;
+use mqtt_session::TopicName;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What happens to a message for which the queue of its subscription has no room, see
+/// [`SubscribeBuilder::when_full`](crate::SubscribeBuilder::when_full).
+///
+/// What is dropped is [counted](crate::Subscription::dropped). A dropped message of QoS 1 or 2 is answered, or it would
+/// hold back those behind it: in 5.0 with the reason [`QUOTA_EXCEEDED`](crate::ReasonCode::QUOTA_EXCEEDED), unless
+/// another subscription has it too; before 5.0, which has no reasons, the server hears that all is well. One that was
+/// acknowledged is never dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum QueuePolicy {
+    /// It waits in the network: the client stops reading, see [`Subscription`](crate::Subscription).
+    #[default]
+    Wait,
+    /// The oldest message in the queue is dropped.
+    DropOldest,
+    /// The new message is dropped.
+    DropNewest,
+    /// The last message of the same topic in the queue is dropped, and the new one takes its place, so that the order
+    /// within each topic stays. If the topic has none, as [`DropOldest`](Self::DropOldest). Meant for readings of which
+    /// only the last matters; it costs a map entry for each topic in the queue.
+    KeepLatest,
+}
+
+/// What [`QueuePolicy::KeepLatest`] goes by.
+pub(crate) trait Topical {
+    fn topic(&self) -> Option<&TopicName>;
+}
 
 /// Filled by the driver, which never waits; emptied by whoever holds the stream.
 ///
-/// What does not fit is for the driver to prevent: [`push`](Self::push) tells it when the queue is full, and the reader
-/// tells it when there is room again. In between the driver stops reading from the network.
+/// Under [`QueuePolicy::Wait`] what does not fit is for the driver to prevent: [`push`](Self::push) tells it when the
+/// queue is full, and the reader tells it when there is room again. In between the driver stops reading from the
+/// network.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
@@ -17,6 +46,11 @@ pub(crate) struct Queue<T> {
 struct State<T> {
     items: VecDeque<T>,
     capacity: usize,
+    policy: QueuePolicy,
+    /// The number of the first item, counted from the beginning.
+    first: u64,
+    /// The number of the last item of each topic, if only the latest are kept.
+    latest: HashMap<TopicName, u64>,
     /// The driver was told that the queue is full.
     full: bool,
     dropped: u64,
@@ -25,12 +59,14 @@ struct State<T> {
 }
 
 /// What pushing an item has come to.
-#[derive(Debug, Default)]
-pub(crate) struct Pushed {
+#[derive(Debug)]
+pub(crate) struct Pushed<T> {
     /// To be woken when the driver is done with its batch.
     pub(crate) reader: Option<Waker>,
     /// The queue has become full.
     pub(crate) filled: bool,
+    /// What gave way.
+    pub(crate) dropped: Option<T>,
 }
 
 /// An item that the reader took.
@@ -41,12 +77,15 @@ pub(crate) struct Taken<T> {
     pub(crate) reopened: bool,
 }
 
-impl<T> Queue<T> {
-    pub(crate) fn new(capacity: usize) -> Self {
+impl<T: Topical> Queue<T> {
+    pub(crate) fn new(capacity: usize, policy: QueuePolicy) -> Self {
         Self {
             state: Mutex::new(State {
                 items: VecDeque::new(),
                 capacity: capacity.max(1),
+                policy,
+                first: 0,
+                latest: HashMap::new(),
                 full: false,
                 dropped: 0,
                 reader: None,
@@ -55,24 +94,25 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Appends an item, beyond the bound if need be: what one read brought is kept.
-    pub(crate) fn push(&self, item: T) -> Pushed {
+    /// Appends an item. Without room the policy says what gives way; where nothing does, the item goes beyond the bound:
+    /// what one read brought is kept.
+    pub(crate) fn push(&self, item: T) -> Pushed<T> {
         let mut state = self.lock();
-        state.items.push_back(item);
-        let filled = !state.full && state.items.len() >= state.capacity;
+        let dropped = if state.items.len() < state.capacity {
+            state.append(item);
+            None
+        } else {
+            state.squeeze_in(item)
+        };
+        let filled = state.policy == QueuePolicy::Wait && !state.full && state.items.len() >= state.capacity;
         state.full |= filled;
-        Pushed { reader: state.reader.take(), filled }
+        state.dropped += u64::from(dropped.is_some());
+        Pushed { reader: state.reader.take(), filled, dropped }
     }
 
-    /// Appends an item, and drops the oldest if there is no room.
-    pub(crate) fn push_over(&self, item: T) -> Option<Waker> {
-        let mut state = self.lock();
-        if state.items.len() >= state.capacity {
-            state.items.pop_front();
-            state.dropped += 1;
-        }
-        state.items.push_back(item);
-        state.reader.take()
+    pub(crate) fn has_room(&self) -> bool {
+        let state = self.lock();
+        state.items.len() < state.capacity
     }
 
     /// Whether the queue holds twice its bound.
@@ -94,7 +134,7 @@ impl<T> Queue<T> {
     /// The next item; `None` when the queue has ended and is empty.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Taken<T>>> {
         let mut state = self.lock();
-        if let Some(item) = state.items.pop_front() {
+        if let Some(item) = state.pop() {
             let reopened = state.full && state.items.len() <= state.capacity / 2;
             state.full &= !reopened;
             return Poll::Ready(Some(Taken { item, reopened }));
@@ -120,11 +160,72 @@ impl<T> Queue<T> {
     pub(crate) fn drain(&self) -> (VecDeque<T>, bool) {
         let mut state = self.lock();
         state.ended = true;
+        state.latest.clear();
         (core::mem::take(&mut state.items), core::mem::take(&mut state.full))
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Topical> State<T> {
+    fn append(&mut self, item: T) {
+        if self.policy == QueuePolicy::KeepLatest
+            && let Some(topic) = item.topic()
+        {
+            // The key shares the buffer of its message: the old one must not outlive that.
+            self.latest.remove(topic);
+            self.latest.insert(topic.clone(), self.first + self.items.len() as u64);
+        }
+        self.items.push_back(item);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let item = self.items.pop_front()?;
+        if self.policy == QueuePolicy::KeepLatest
+            && let Some(topic) = item.topic()
+            && self.latest.get(topic) == Some(&self.first)
+        {
+            self.latest.remove(topic);
+        }
+        self.first += 1;
+        Some(item)
+    }
+
+    /// There is no room. Returns what gave way.
+    fn squeeze_in(&mut self, item: T) -> Option<T> {
+        match self.policy {
+            QueuePolicy::Wait => {
+                self.append(item);
+                None
+            }
+            QueuePolicy::DropNewest => Some(item),
+            QueuePolicy::DropOldest => {
+                let oldest = self.pop();
+                self.append(item);
+                oldest
+            }
+            QueuePolicy::KeepLatest => {
+                let Some(place) = self.place_of_latest(&item) else {
+                    let oldest = self.pop();
+                    self.append(item);
+                    return oldest;
+                };
+                let (topic, number) = (item.topic().cloned(), self.first + place as u64);
+                let earlier = core::mem::replace(self.items.get_mut(place)?, item);
+                if let Some(topic) = topic {
+                    self.latest.remove(&topic);
+                    self.latest.insert(topic, number);
+                }
+                Some(earlier)
+            }
+        }
+    }
+
+    fn place_of_latest(&self, item: &T) -> Option<usize> {
+        let number = self.latest.get(item.topic()?)?;
+        usize::try_from(number - self.first).ok().filter(|place| *place < self.items.len())
     }
 }
 
@@ -136,6 +237,12 @@ mod tests {
     use std::sync::Arc;
     use std::task::Wake;
 
+    impl Topical for i32 {
+        fn topic(&self) -> Option<&TopicName> {
+            None
+        }
+    }
+
     #[derive(Default)]
     struct Count(AtomicUsize);
 
@@ -145,7 +252,7 @@ mod tests {
         }
     }
 
-    fn take<T>(queue: &Queue<T>) -> Option<(T, bool)> {
+    fn take<T: Topical>(queue: &Queue<T>) -> Option<(T, bool)> {
         match queue.poll_take(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(taken) => taken.map(|taken| (taken.item, taken.reopened)),
             Poll::Pending => None,
@@ -154,7 +261,7 @@ mod tests {
 
     #[test]
     fn tells_when_it_is_full_and_when_there_is_room_again() {
-        let queue = Queue::new(4);
+        let queue = Queue::new(4, QueuePolicy::Wait);
         let filled: Vec<bool> = (0..6).map(|item| queue.push(item).filled).collect();
         assert_eq!(filled, [false, false, false, true, false, false], "told once");
         let reopened: Vec<bool> = (0..6).map(|_| take(&queue).unwrap().1).collect();
@@ -163,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_reader_is_woken_once() {
-        let queue = Queue::new(4);
+        let queue = Queue::new(4, QueuePolicy::Wait);
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
         assert!(queue.poll_take(&mut Context::from_waker(&waker)).is_pending());
@@ -175,18 +282,52 @@ mod tests {
 
     #[test]
     fn an_ended_queue_is_read_to_its_end() {
-        let queue = Queue::new(4);
+        let queue = Queue::new(4, QueuePolicy::Wait);
         queue.push(1);
         queue.end();
         assert_eq!(take(&queue), Some((1, false)));
         assert!(matches!(queue.poll_take(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
     }
 
+    fn all<T: Topical>(queue: &Queue<T>) -> Vec<T> {
+        core::iter::from_fn(|| take(queue).map(|(item, _)| item)).collect()
+    }
+
     #[test]
-    fn pushing_over_the_bound_drops_the_oldest() {
-        let queue = Queue::new(2);
-        (0..5).for_each(|item| _ = queue.push_over(item));
-        assert_eq!(queue.dropped(), 3);
-        assert_eq!((take(&queue), take(&queue)), (Some((3, false)), Some((4, false))));
+    fn without_room_the_oldest_or_the_newest_gives_way() {
+        for (policy, kept, lost) in
+            [(QueuePolicy::DropOldest, [3, 4], [0, 1, 2]), (QueuePolicy::DropNewest, [0, 1], [2, 3, 4])]
+        {
+            let queue = Queue::new(2, policy);
+            let pushed: Vec<_> = (0..5).map(|item| queue.push(item)).collect();
+            assert!(pushed.iter().all(|pushed| !pushed.filled), "nobody waits");
+            assert_eq!(pushed.into_iter().filter_map(|pushed| pushed.dropped).collect::<Vec<_>>(), lost);
+            assert_eq!((queue.dropped(), all(&queue)), (3, kept.to_vec()));
+        }
+    }
+
+    #[derive(PartialEq, Debug)]
+    struct Reading(TopicName, u32);
+
+    impl Topical for Reading {
+        fn topic(&self) -> Option<&TopicName> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn the_latest_of_a_topic_takes_the_place_of_the_one_before() {
+        let reading = |topic: &str, value| Reading(TopicName::try_from(topic).unwrap(), value);
+        let queue = Queue::new(3, QueuePolicy::KeepLatest);
+        for (topic, value) in [("a", 1), ("a", 2), ("b", 3)] {
+            assert_eq!(queue.push(reading(topic, value)).dropped, None, "there is room");
+        }
+        assert_eq!(queue.push(reading("a", 4)).dropped, Some(reading("a", 2)));
+        assert_eq!(queue.push(reading("c", 5)).dropped, Some(reading("a", 1)), "the topic has none");
+        assert_eq!(queue.push(reading("a", 6)).dropped, Some(reading("a", 4)));
+        assert_eq!(take(&queue).unwrap().0, reading("a", 6));
+        assert_eq!(queue.push(reading("a", 7)).dropped, None);
+        assert_eq!(all(&queue), [reading("b", 3), reading("c", 5), reading("a", 7)]);
+        assert_eq!((queue.dropped(), queue.lock().latest.len()), (3, 0), "no entry is left");
     }
 }

@@ -77,7 +77,7 @@ impl Responses {
     /// Hands out what has arrived, so that nothing ever waits in this queue. False if the subscription is gone.
     pub(crate) fn take(&self, inbox: &Inbox, effects: &mut Effects) -> bool {
         loop {
-            match inbox.poll_take(&mut Context::from_waker(Waker::noop())) {
+            match inbox.queue.poll_take(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Some(taken)) => {
                     effects.reopened += usize::from(taken.reopened);
                     effects.acks.extend(taken.item.ack.and_then(|ack| ack.take()));

@@ -3,7 +3,8 @@
 //! A server that sends subscription identifiers (5.0) has done the matching already; otherwise a tree of the filters
 //! does it. Either way the cost does not depend on the number of subscriptions.
 
-use crate::delivery::{Ack, Delivery, Effects, HolderId, Inbox, Taker, share};
+use crate::ack::{Ack, Answer};
+use crate::delivery::{Delivery, Effects, HolderId, Inbox, Taker, share};
 use crate::trie::Trie;
 use core::task::Waker;
 use mqtt_session::{AckToken, Message, QoS, TopicFilter};
@@ -16,7 +17,9 @@ pub(crate) struct Router {
     /// Places in `entries` to use again.
     free: Vec<EntryId>,
     by_filter: HashMap<TopicFilter, EntryId>,
-    by_identifier: HashMap<u32, Vec<EntryId>>,
+    by_identifier: HashMap<u32, Identified>,
+    /// Identifiers of filters that were given up lately: messages may still come under them.
+    gone: VecDeque<u32>,
     tree: Trie<EntryId>,
     holders: HashMap<HolderId, Holder>,
     /// Those that take what no filter takes.
@@ -40,6 +43,14 @@ struct Entry {
     holders: Vec<Taker>,
 }
 
+/// What a subscription identifier stands for.
+#[derive(Clone, Copy, Debug)]
+enum Identified {
+    One(EntryId),
+    /// Filters of one SUBSCRIBE share their identifier: how many there are. The tree tells which of them take a message.
+    Several(usize),
+}
+
 #[derive(Debug)]
 struct Holder {
     inbox: Arc<Inbox>,
@@ -49,6 +60,9 @@ struct Holder {
 /// As many messages are kept that nobody takes yet.
 const MOST_HELD: usize = 1024;
 
+/// As many identifiers are remembered that were given up.
+const MOST_GONE: usize = 256;
+
 impl Router {
     pub(crate) fn new() -> Self {
         Self {
@@ -56,6 +70,7 @@ impl Router {
             free: Vec::new(),
             by_filter: HashMap::new(),
             by_identifier: HashMap::new(),
+            gone: VecDeque::new(),
             tree: Trie::new(),
             holders: HashMap::new(),
             unmatched: Vec::new(),
@@ -127,7 +142,7 @@ impl Router {
         let (left, _) = self.take_out(holder, effects);
         for Delivery { message, ack } in left {
             match ack {
-                Some(Ack::Shared(share)) => effects.acks.extend(Arc::into_inner(share)),
+                Some(share @ Ack::Shared(_)) => effects.acks.extend(share.take()),
                 Some(Ack::Sole(token)) => self.deliver(message, Some(token), false, effects),
                 None => self.deliver(message, None, false, effects),
             }
@@ -143,7 +158,7 @@ impl Router {
             let Some(held) = self.holders.get_mut(&holder) else { continue };
             held.entries.retain(|entry| *entry != id);
             if held.entries.is_empty() {
-                effects.wakers.extend(inbox.end());
+                effects.wakers.extend(inbox.queue.end());
             }
         }
     }
@@ -174,14 +189,14 @@ impl Router {
         if !holding {
             for (_, token) in core::mem::take(&mut self.held) {
                 effects.unclaimed += 1;
-                effects.acks.extend(token);
+                effects.acks.extend(token.map(Answer::success));
             }
         }
     }
 
     /// Lets every stream have what is there, and nothing after it.
     pub(crate) fn end(&mut self) -> Vec<Waker> {
-        self.holders.values().filter_map(|holder| holder.inbox.end()).collect()
+        self.holders.values().filter_map(|holder| holder.inbox.queue.end()).collect()
     }
 
     /// What was left in its queue, and the filters that nobody holds any more.
@@ -192,7 +207,9 @@ impl Router {
     ) -> (VecDeque<Delivery>, Vec<TopicFilter>) {
         self.unmatched.retain(|(other, _)| *other != holder);
         let Some(Holder { inbox, entries }) = self.holders.remove(&holder) else { return Default::default() };
-        let (left, was_full) = inbox.drain();
+        // The task of a handler still reads, and ends with its queue.
+        effects.wakers.extend(inbox.queue.end());
+        let (left, was_full) = inbox.queue.drain();
         effects.reopened += usize::from(was_full);
         let filters = entries.into_iter().filter_map(|id| self.leave_entry(id, holder)).collect();
         (left, filters)
@@ -200,19 +217,23 @@ impl Router {
 
     fn find_takers(&mut self, message: &Message, takers: &mut Vec<Taker>) {
         let mut matching = core::mem::take(&mut self.matching);
+        let mut late = false;
         for identifier in message.properties.view().subscription_identifiers() {
-            match self.by_identifier.get(&identifier).map(Vec::as_slice) {
-                Some([only]) => matching.push(*only),
-                // Filters of one SUBSCRIBE share their identifier.
-                Some(several) => {
-                    matching.extend(several.iter().copied().filter(|&id| {
-                        self.entry(id).is_some_and(|entry| entry.filter.matches(message.topic()))
-                    }))
+            match self.by_identifier.get(&identifier) {
+                Some(Identified::One(id)) => matching.push(*id),
+                Some(Identified::Several(_)) => {
+                    let entries = &self.entries;
+                    let is_meant = |id: &EntryId| {
+                        let entry = entries.get(*id).and_then(Option::as_ref);
+                        entry.is_some_and(|entry| entry.identifier == Some(identifier))
+                    };
+                    self.tree.search(message.topic(), |id| matching.extend(Some(id).filter(is_meant)));
                 }
-                None => {}
+                None => late |= self.gone.contains(&identifier),
             }
         }
-        if matching.is_empty() {
+        // A copy for a subscription that is gone is no second one for those whose filters overlap with its own.
+        if matching.is_empty() && !late {
             self.tree.search(message.topic(), |id| matching.push(id));
         }
         for id in matching.drain(..) {
@@ -232,7 +253,7 @@ impl Router {
             self.held.push_back((message, token));
         } else {
             effects.unclaimed += 1;
-            effects.acks.extend(token);
+            effects.acks.extend(token.map(Answer::success));
         }
     }
 
@@ -264,19 +285,25 @@ impl Router {
         if earlier == identifier {
             return;
         }
-        self.forget_identifier(id, earlier);
+        self.forget_identifier(earlier);
         if let Some(identifier) = identifier {
-            self.by_identifier.entry(identifier).or_default().push(id);
+            self.gone.retain(|gone| *gone != identifier);
+            self.by_identifier
+                .entry(identifier)
+                .and_modify(|identified| *identified = identified.and_another())
+                .or_insert(Identified::One(id));
         }
     }
 
-    fn forget_identifier(&mut self, id: EntryId, identifier: Option<u32>) {
-        let Some(identifier) = identifier else { return };
-        if let Some(entries) = self.by_identifier.get_mut(&identifier) {
-            entries.retain(|other| *other != id);
-            if entries.is_empty() {
-                self.by_identifier.remove(&identifier);
+    /// One filter less under this identifier. True if it was the last.
+    fn forget_identifier(&mut self, identifier: Option<u32>) -> bool {
+        let Some(identifier) = identifier else { return false };
+        match self.by_identifier.get_mut(&identifier) {
+            Some(Identified::Several(filters)) if *filters > 1 => {
+                *filters -= 1;
+                false
             }
+            _ => self.by_identifier.remove(&identifier).is_some(),
         }
     }
 
@@ -288,7 +315,12 @@ impl Router {
             return None;
         }
         let Entry { filter, identifier, .. } = self.entries.get_mut(id)?.take()?;
-        self.forget_identifier(id, identifier);
+        if self.forget_identifier(identifier) {
+            self.gone.extend(identifier);
+            if self.gone.len() > MOST_GONE {
+                self.gone.pop_front();
+            }
+        }
         self.by_filter.remove(&filter);
         self.tree.remove(filter.filter(), id);
         self.free.push(id);
@@ -301,6 +333,15 @@ impl Router {
 
     fn entry_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
         self.entries.get_mut(id)?.as_mut()
+    }
+}
+
+impl Identified {
+    fn and_another(self) -> Self {
+        match self {
+            Self::One(_) => Self::Several(2),
+            Self::Several(filters) => Self::Several(filters + 1),
+        }
     }
 }
 

@@ -3,19 +3,20 @@
 //! Handles push, the driver swaps out what was pushed and owns the session alone: decoding, acknowledgements and timers
 //! never run under this lock. Nothing is woken, dropped or called under it either.
 
+use crate::ack::Answer;
 use crate::authentication::Reauthenticating;
 use crate::cells::{CellId, Cells, Fate, set_waker};
 use crate::connection::{Event, Events};
 use crate::delivery::{HolderId, Inbox};
 use crate::error::{Closed, PublishError};
 use crate::gauges::Gauges;
-use crate::queue::Queue;
+use crate::queue::{Queue, QueuePolicy};
 use crate::responses::Responses;
 use crate::room::{Room, Size, Ticket};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::{
-    AckToken, Disconnect, Message, Negotiated, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter,
-    UsageError, Version,
+    Disconnect, Message, Negotiated, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter, UsageError,
+    Version,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,7 +42,7 @@ impl Command {
     /// There is no driver to take it. What waits for a cell is told by that; a stream has only its end.
     pub(crate) fn go_unheard(self) -> Option<Waker> {
         match self {
-            Self::Unmatched(_, inbox) => inbox.end(),
+            Self::Unmatched(_, inbox) => inbox.queue.end(),
             _ => None,
         }
     }
@@ -81,7 +82,7 @@ impl Stop {
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     pub(crate) commands: Vec<Command>,
-    pub(crate) acks: Vec<AckToken>,
+    pub(crate) acks: Vec<Answer>,
     /// Full queues that have room again.
     pub(crate) reopened: usize,
     pub(crate) stop: Option<Stop>,
@@ -116,7 +117,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct Inner {
     commands: Vec<Command>,
-    acks: Vec<AckToken>,
+    acks: Vec<Answer>,
     reopened: usize,
     stop: Option<Stop>,
     cells: Cells,
@@ -145,7 +146,7 @@ struct Inner {
 
 impl Shared {
     pub(crate) fn new((limit, overflow): (Size, Overflow)) -> Self {
-        let first_listener = Arc::new(Queue::new(Events::CAPACITY));
+        let first_listener = Arc::new(Queue::new(Events::CAPACITY, QueuePolicy::DropOldest));
         Self {
             responses: Responses::new(),
             inner: Mutex::new(Inner {
@@ -262,8 +263,8 @@ impl Shared {
         wake(driver);
     }
 
-    /// An application has taken a message: it is to be acknowledged, and its full queue may have room again.
-    pub(crate) fn message_taken(&self, ack: Option<AckToken>, reopened: bool) {
+    /// An application has taken a message: it is to be answered, and its full queue may have room again.
+    pub(crate) fn message_taken(&self, ack: Option<Answer>, reopened: bool) {
         if ack.is_none() && !reopened {
             return;
         }
@@ -321,7 +322,12 @@ impl Shared {
         if left == 0 || inner.ended {
             return Poll::Ready(left);
         }
-        inner.drains.push(waker);
+        // One that is polled often waits once.
+        if !inner.drains.iter().any(|waiting| waiting.will_wake(&waker)) {
+            inner.drains.push(waker);
+            return Poll::Pending;
+        }
+        drop(inner);
         Poll::Pending
     }
 
@@ -344,7 +350,7 @@ impl Shared {
         if let Some(queue) = inner.first_listener.take() {
             return queue;
         }
-        let queue = Arc::new(Queue::new(Events::CAPACITY));
+        let queue = Arc::new(Queue::new(Events::CAPACITY, QueuePolicy::DropOldest));
         if inner.ended {
             queue.end();
         } else {
@@ -418,7 +424,7 @@ impl Shared {
         drop(inner);
         drop(gone);
         let wakers: Vec<Waker> =
-            listeners.iter().filter_map(|queue| queue.push_over(event.clone())).collect();
+            listeners.iter().filter_map(|queue| queue.push(event.clone()).reader).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 

@@ -1,122 +1,38 @@
-//! Subscribing, and the stream of a subscription's messages.
+//! The stream of a subscription's messages.
 
+use crate::ack::Ack;
 use crate::cells::{CellId, Fate};
 use crate::connection::Alive;
-use crate::delivery::{HolderId, Inbox};
-use crate::error::{SubscribeError, UnsubscribeError};
-use crate::submissions::{Command, Shared, Subscribe};
+use crate::delivery::{Delivery, HolderId, Inbox};
+use crate::error::UnsubscribeError;
+use crate::queue::QueuePolicy;
+use crate::submissions::{Command, Shared};
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use futures_core::Stream;
-use mqtt_session::{Message, Outcome, PropertiesBuf, QoS, ReasonCode, SubscriptionOptions, TopicFilter};
-use mqtt_transport::BoxFuture;
+use mqtt_session::{Message, Outcome, QoS, ReasonCode, TopicFilter};
 use std::sync::Arc;
 use tokio::task::coop;
-
-/// A subscription that is being put together, from [`Client::subscribe`](crate::Client::subscribe) or
-/// [`Client::subscribe_all`](crate::Client::subscribe_all).
-///
-/// Awaiting it asks the server and waits for the answer. The stream takes messages from the moment of asking, so that
-/// not even a retained one that comes before the answer is missed.
-///
-/// Dropping the future before it is ready unsubscribes again.
-#[derive(Debug)]
-#[must_use = "nothing is subscribed before it is awaited"]
-pub struct SubscribeBuilder<'a> {
-    alive: &'a Alive,
-    filters: Result<Vec<(TopicFilter, SubscriptionOptions)>, SubscribeError>,
-    properties: PropertiesBuf,
-    capacity: usize,
-}
-
-impl<'a> SubscribeBuilder<'a> {
-    pub(crate) fn new(
-        alive: &'a Alive,
-        filters: Result<Vec<(TopicFilter, SubscriptionOptions)>, SubscribeError>,
-    ) -> Self {
-        Self { alive, filters, properties: PropertiesBuf::new(), capacity: Subscription::CAPACITY }
-    }
-
-    /// The highest QoS at which the server shall send, for all filters; 0 if it is not set. It may grant less, see
-    /// [`Subscription::granted_qos`].
-    pub fn qos(mut self, qos: QoS) -> Self {
-        for (_, options) in self.filters.iter_mut().flatten() {
-            options.qos = qos;
-        }
-        self
-    }
-
-    /// The options for all filters, section 3.8.3.1. Those beside the QoS need 5.0.
-    pub fn options(mut self, new: SubscriptionOptions) -> Self {
-        for (_, options) in self.filters.iter_mut().flatten() {
-            *options = new;
-        }
-        self
-    }
-
-    /// Properties of SUBSCRIBE, section 3.8.2.1; 5.0 only. The client gives subscription identifiers of its own; one
-    /// that stands here takes the place of that, and must then be used for nothing else.
-    pub fn properties(mut self, properties: PropertiesBuf) -> Self {
-        self.properties = properties;
-        self
-    }
-
-    /// How many messages wait in the stream before the client stops reading from the network, see [`Subscription`].
-    /// 1,024 if it is not set.
-    pub fn capacity(mut self, messages: usize) -> Self {
-        self.capacity = messages;
-        self
-    }
-}
-
-impl<'a> IntoFuture for SubscribeBuilder<'a> {
-    type Output = Result<Subscription, SubscribeError>;
-    type IntoFuture = BoxFuture<'a, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(subscribe(self))
-    }
-}
-
-async fn subscribe(builder: SubscribeBuilder<'_>) -> Result<Subscription, SubscribeError> {
-    let SubscribeBuilder { alive, filters, properties, capacity } = builder;
-    let filters = filters?;
-    if filters.is_empty() {
-        return Err(SubscribeError::NoFilter);
-    }
-    let names: Vec<TopicFilter> = filters.iter().map(|(filter, _)| filter.clone()).collect();
-    // From here on dropping this future drops the subscription, which unsubscribes.
-    let mut subscription = Subscription::new(alive, capacity);
-    let (holder, inbox) = (subscription.holder, subscription.inbox.clone());
-    let cell = alive.shared.submit(|cell| {
-        Command::Subscribe(Box::new(Subscribe { filters, properties, holder, inbox, cell }))
-    })?;
-    let codes = match Answer::new(&alive.shared, cell).wait().await {
-        Fate::Outcome(Outcome::Subscribed { codes, .. }) => codes,
-        Fate::Refused(error) | Fate::Outcome(Outcome::Refused(error)) => return Err(error.into()),
-        Fate::Outcome(_) | Fate::Closed => {
-            return Err(alive.shared.closed().map_or(SubscribeError::SessionLost, SubscribeError::Closed));
-        }
-    };
-    subscription.results = names.into_iter().zip(codes).collect();
-    if subscription.results.iter().all(|(_, code)| code.is_error()) {
-        return Err(SubscribeError::Refused(core::mem::take(&mut subscription.results)));
-    }
-    Ok(subscription)
-}
 
 /// A stream of the messages of one subscription.
 ///
 /// Taking a message from the stream acknowledges it. What the application has not taken is not acknowledged: the server
-/// sends it again when the session is resumed.
+/// sends it again when the session is resumed. To acknowledge later, by hand, is the business of a
+/// [`ManualSubscription`](crate::ManualSubscription), and
+/// [`immediate_ack`](crate::SubscribeBuilder::immediate_ack) does it before.
 ///
-/// While the queue of a stream is full (see [`SubscribeBuilder::capacity`]), the client reads nothing from the network,
+/// While the queue of a stream is full (see [`capacity`](crate::SubscribeBuilder::capacity); what follows is
+/// [`QueuePolicy::Wait`], there are [others](crate::SubscribeBuilder::when_full)), the client reads nothing from the network,
 /// and so nothing is lost; pings, acknowledgements and publishes go on. There is one exception. While a publish or
 /// another request waits for its answer, reading must go on, or a task that publishes between two messages would wait
 /// for ever. Messages of QoS 1 and 2 are then still kept: their number is bounded by what the server sends without
 /// acknowledgement, see [`receive_maximum`](crate::ConnectBuilder::receive_maximum). Messages of QoS 0 are dropped once
 /// the queue holds twice its capacity, and [counted](Self::dropped).
+///
+/// So other subscriptions get what comes before that queue is full, and the rest when it has been read to half. A
+/// [`receive_maximum`](crate::ConnectBuilder::receive_maximum) below the capacity (5.0) keeps messages of QoS 1 and 2
+/// from ever filling it: then a slow application holds back only what is in that window, and QoS 0 goes on.
 ///
 /// Several subscriptions may hold the same filter. For the server that is one subscription, with the options of the newest
 /// `[MQTT-3.8.4-3]`; only its QoS is never lowered. Each stream gets each message once, also where filters overlap: a 5.0
@@ -131,29 +47,29 @@ async fn subscribe(builder: SubscribeBuilder<'_>) -> Result<Subscription, Subscr
 /// unsubscribed: a session that outlives the connection keeps its filters.
 #[derive(Debug)]
 pub struct Subscription {
-    alive: Alive,
-    holder: HolderId,
-    inbox: Arc<Inbox>,
-    results: Vec<(TopicFilter, ReasonCode)>,
+    pub(crate) alive: Alive,
+    pub(crate) holder: HolderId,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) results: Vec<(TopicFilter, ReasonCode)>,
     /// The driver does not know it any more.
     left: bool,
 }
 
 impl Subscription {
-    const CAPACITY: usize = 1024;
+    pub(crate) const CAPACITY: usize = 1024;
 
-    fn new(alive: &Alive, capacity: usize) -> Self {
+    pub(crate) fn new(alive: &Alive, inbox: Inbox) -> Self {
         Self {
             alive: alive.clone(),
             holder: alive.shared.new_holder(),
-            inbox: Arc::new(Inbox::new(capacity)),
+            inbox: Arc::new(inbox),
             results: Vec::new(),
             left: false,
         }
     }
 
     pub(crate) fn unmatched(alive: &Alive) -> Self {
-        let unmatched = Self::new(alive, Self::CAPACITY);
+        let unmatched = Self::new(alive, Inbox::new(Self::CAPACITY, QueuePolicy::Wait, false));
         alive.shared.tell(Command::Unmatched(unmatched.holder, unmatched.inbox.clone()));
         unmatched
     }
@@ -183,9 +99,9 @@ impl Subscription {
         &self.results
     }
 
-    /// QoS 0 messages that were dropped, see [`Subscription`].
+    /// Messages that found no room and were dropped: of QoS 0, see [`Subscription`], or by a [`QueuePolicy`].
     pub fn dropped(&self) -> u64 {
-        self.inbox.dropped()
+        self.inbox.queue.dropped()
     }
 
     /// Ends the subscription, and waits for the server's answer if it is to be unsubscribed. What is left in the queue
@@ -219,14 +135,27 @@ impl Stream for Subscription {
     type Item = Message;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.inbox.poll_next(cx, &self.alive.shared)
+    }
+}
+
+/// # The reader's side
+impl Inbox {
+    /// The next message, acknowledged by being taken.
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Message>> {
+        let Some((Delivery { message, ack }, reopened)) = ready!(self.poll_delivery(cx)) else {
+            return Poll::Ready(None);
+        };
+        shared.message_taken(ack.and_then(Ack::take), reopened);
+        Poll::Ready(Some(message))
+    }
+
+    /// The next message as it came, and whether its queue was full and now has room.
+    pub(crate) fn poll_delivery(&self, cx: &mut Context<'_>) -> Poll<Option<(Delivery, bool)>> {
         let coop = ready!(coop::poll_proceed(cx));
-        let taken = ready!(self.inbox.poll_take(cx));
+        let taken = ready!(self.queue.poll_take(cx));
         coop.made_progress();
-        Poll::Ready(taken.map(|taken| {
-            let ack = taken.item.ack.and_then(|ack| ack.take());
-            self.alive.shared.message_taken(ack, taken.reopened);
-            taken.item.message
-        }))
+        Poll::Ready(taken.map(|taken| (taken.item, taken.reopened)))
     }
 }
 
@@ -245,7 +174,7 @@ pub(crate) async fn unsubscribed(
     cell: CellId,
     filters: &[TopicFilter],
 ) -> Result<(), UnsubscribeError> {
-    let codes = match Answer::new(shared, cell).wait().await {
+    let codes = match CellAnswer::new(shared, cell).wait().await {
         Fate::Outcome(Outcome::Unsubscribed { codes, .. }) => codes,
         Fate::Refused(error) | Fate::Outcome(Outcome::Refused(error)) => return Err(error.into()),
         // Nobody has answered: a session that outlives the client may have the subscription still [MQTT-3.10.4-4].
@@ -258,17 +187,17 @@ pub(crate) async fn unsubscribed(
 }
 
 /// Waits for a cell, and gives it up when it is dropped.
-struct Answer<'a> {
+pub(crate) struct CellAnswer<'a> {
     shared: &'a Shared,
     cell: Option<CellId>,
 }
 
-impl<'a> Answer<'a> {
-    fn new(shared: &'a Shared, cell: CellId) -> Self {
+impl<'a> CellAnswer<'a> {
+    pub(crate) fn new(shared: &'a Shared, cell: CellId) -> Self {
         Self { shared, cell: Some(cell) }
     }
 
-    async fn wait(mut self) -> Fate {
+    pub(crate) async fn wait(mut self) -> Fate {
         poll_fn(|cx| {
             let Some(cell) = self.cell else { return Poll::Pending };
             let fate = ready!(self.shared.poll_cell(cell, cx));
@@ -279,7 +208,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl Drop for Answer<'_> {
+impl Drop for CellAnswer<'_> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell {
             self.shared.forget_cell(cell);

@@ -11,6 +11,9 @@ pub(crate) struct Trie<V> {
     free: Vec<usize>,
     /// Where a search still has to look, kept for its memory: a node, and where its levels of the topic begin.
     pending: Vec<(usize, Option<usize>)>,
+    /// Nodes that searches have looked at.
+    #[cfg(test)]
+    pub(crate) visited: usize,
 }
 
 #[derive(Debug)]
@@ -28,7 +31,13 @@ const ROOT: usize = 0;
 
 impl<V: Copy + PartialEq> Trie<V> {
     pub(crate) fn new() -> Self {
-        Self { nodes: vec![Node::new()], free: Vec::new(), pending: Vec::new() }
+        Self {
+            nodes: vec![Node::new()],
+            free: Vec::new(),
+            pending: Vec::new(),
+            #[cfg(test)]
+            visited: 0,
+        }
     }
 
     pub(crate) fn insert(&mut self, filter: &str, value: V) {
@@ -77,6 +86,10 @@ impl<V: Copy + PartialEq> Trie<V> {
         let mut pending = core::mem::take(&mut self.pending);
         pending.push((ROOT, Some(0)));
         while let Some((at, start)) = pending.pop() {
+            #[cfg(test)]
+            {
+                self.visited += 1;
+            }
             let node = &self.nodes[at];
             let Some(start) = start else {
                 node.here.iter().copied().for_each(&mut found);

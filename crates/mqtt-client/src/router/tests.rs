@@ -1,4 +1,5 @@
 use super::*;
+use crate::queue::QueuePolicy;
 use bytes::Bytes;
 use core::task::{Context, Poll};
 use mqtt_session::{PropertiesBuf, TopicName};
@@ -16,14 +17,14 @@ impl Rig {
     }
 
     fn subscribe(&mut self, number: u64, filters: &[&str], identifier: Option<u32>) {
-        let inbox = Arc::new(Inbox::new(4));
+        let inbox = Arc::new(Inbox::new(4, QueuePolicy::Wait, false));
         self.inboxes.insert(number, inbox.clone());
         let filters = filters.iter().map(|text| (filter(text), QoS::AtMostOnce));
         self.router.add(HolderId(number), &inbox, filters, identifier, &mut self.effects);
     }
 
     fn unmatched(&mut self, number: u64) {
-        let inbox = Arc::new(Inbox::new(4));
+        let inbox = Arc::new(Inbox::new(4, QueuePolicy::Wait, false));
         self.inboxes.insert(number, inbox.clone());
         self.router.add_unmatched(HolderId(number), inbox, &mut self.effects);
     }
@@ -41,7 +42,9 @@ impl Rig {
     fn got(&self) -> Vec<(u64, String)> {
         let mut got = Vec::new();
         for (&number, inbox) in &self.inboxes {
-            while let Poll::Ready(Some(taken)) = inbox.poll_take(&mut Context::from_waker(Waker::noop())) {
+            while let Poll::Ready(Some(taken)) =
+                inbox.queue.poll_take(&mut Context::from_waker(Waker::noop()))
+            {
                 got.push((number, taken.item.message.topic().to_owned()));
             }
         }
@@ -181,18 +184,56 @@ fn an_unsubscribed_filter_ends_the_streams_that_have_no_other() {
     rig.subscribe(2, &["a", "b"], None);
     rig.router.drop_filter(&filter("a"), &mut rig.effects);
     let ended = |number| {
-        let taken = rig.inboxes[&number].poll_take(&mut Context::from_waker(Waker::noop()));
+        let taken = rig.inboxes[&number].queue.poll_take(&mut Context::from_waker(Waker::noop()));
         matches!(taken, Poll::Ready(None))
     };
     assert!(ended(1) && !ended(2));
 }
 
-/// The cost of finding takers does not grow with their number: see also the tree's own tests.
+/// Nodes of the tree that finding the takers of one message looks at, among so many filters of the same shapes.
+fn work(filters: u64, identified: bool, in_one_request: bool) -> usize {
+    let mut rig = Rig::new();
+    let texts: Vec<String> = (0..filters)
+        .map(|number| match number % 3 {
+            0 => format!("plant/{number}/+"),
+            1 => format!("plant/{}/#", number - 1),
+            _ => format!("plant/{}/state", number - 2),
+        })
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    if in_one_request {
+        rig.subscribe(0, &texts, identified.then_some(1));
+    } else {
+        for (number, text) in (0..).zip(&texts) {
+            rig.subscribe(number, &[text], identified.then_some(number as u32 + 1));
+        }
+    }
+    let (meant, took) = match (identified, in_one_request) {
+        (true, false) => (vec![1, 2, 3], 3),
+        (true, true) => (vec![1], 1),
+        (false, in_one_request) => (vec![], if in_one_request { 1 } else { 3 }),
+    };
+    rig.deliver("plant/0/state", &meant);
+    assert_eq!(rig.got().len(), took);
+    rig.router.tree.visited
+}
+
+/// The cost of finding takers does not grow with their number: with identifiers, without, and with one for all.
 #[test]
-fn ten_thousand_filters() {
+fn ten_thousand_filters_cost_what_ten_cost() {
+    for (identified, in_one_request) in [(true, false), (false, false), (true, true), (false, true)] {
+        let few = work(9, identified, in_one_request);
+        assert_eq!(work(9_999, identified, in_one_request), few, "{identified} {in_one_request}");
+        assert!(few <= 6, "the tree is no deeper than the topic: {few}");
+    }
+    assert_eq!(work(9_999, true, false), 0, "an identifier of its own needs no search");
+}
+
+#[test]
+fn ten_thousand_filters_come_and_go() {
     let mut rig = Rig::new();
     for number in 0..10_000 {
-        rig.subscribe(number, &[format!("plant/{number}/+").as_str()], None);
+        rig.subscribe(number, &[format!("plant/{number}/+").as_str()], Some(number as u32 + 1));
     }
     rig.deliver("plant/4711/state", &[]);
     assert_eq!(rig.got(), took(&[(4711, "plant/4711/state")]));
@@ -200,6 +241,57 @@ fn ten_thousand_filters() {
         assert_eq!(rig.remove(number).len(), 1);
     }
     assert_eq!(rig.router.free.len(), 10_000);
+    assert!(rig.router.by_identifier.is_empty() && rig.router.gone.len() <= MOST_GONE);
+}
+
+/// Between UNSUBSCRIBE and its answer a server that sends a copy for each subscription still sends those of the one that
+/// ended: they are nobody's, not second ones for its neighbours.
+#[test]
+fn a_late_copy_for_a_subscription_that_is_gone_goes_to_nobody_else() {
+    let mut rig = Rig::new();
+    rig.subscribe(1, &["a/+"], Some(7));
+    rig.subscribe(2, &["a/#"], Some(8));
+    rig.remove(1);
+    rig.deliver("a/b", &[7]);
+    rig.deliver("a/b", &[8]);
+    assert_eq!((rig.got(), rig.effects.unclaimed), (took(&[(2, "a/b")]), 1));
+    // One copy for both is still one for the other.
+    rig.deliver("a/b", &[7, 8]);
+    assert_eq!(rig.got(), took(&[(2, "a/b")]));
+    // The identifier may be used again.
+    rig.subscribe(3, &["a/b"], Some(7));
+    rig.deliver("a/b", &[7]);
+    assert_eq!(rig.got(), took(&[(3, "a/b")]));
+}
+
+/// A newer request for a filter changes its identifier: what was sent under the old one is not lost.
+#[test]
+fn a_message_under_an_identifier_that_was_replaced() {
+    let mut rig = Rig::new();
+    rig.subscribe(1, &["a"], Some(7));
+    rig.subscribe(2, &["a"], Some(8));
+    rig.deliver("a", &[7]);
+    assert_eq!(rig.got(), took(&[(1, "a"), (2, "a")]));
+    // Of two filters under one identifier one is left: a late message of the other is not for it.
+    rig.subscribe(3, &["x", "y"], Some(9));
+    rig.router.drop_filter(&filter("x"), &mut rig.effects);
+    rig.deliver("x", &[9]);
+    rig.deliver("y", &[9]);
+    assert_eq!(rig.got(), took(&[(3, "y")]));
+}
+
+/// Applications may choose identifiers, and even one for several subscriptions: then their filters decide.
+#[test]
+fn subscriptions_that_share_an_identifier() {
+    let mut rig = Rig::new();
+    rig.subscribe(1, &["a/+"], Some(7));
+    rig.subscribe(2, &["b/+"], Some(7));
+    rig.deliver("a/x", &[7]);
+    rig.deliver("b/x", &[7]);
+    assert_eq!(rig.got(), took(&[(1, "a/x"), (2, "b/x")]));
+    rig.remove(1);
+    rig.deliver("b/x", &[7]);
+    assert_eq!(rig.got(), took(&[(2, "b/x")]));
 }
 
 #[test]
@@ -209,9 +301,9 @@ fn in_a_squeeze_qos_0_is_dropped_beyond_twice_the_bound() {
     for _ in 0..20 {
         rig.deliver("a", &[]);
     }
-    assert_eq!(rig.inboxes[&1].dropped(), 0, "what one read brings is kept");
+    assert_eq!(rig.inboxes[&1].queue.dropped(), 0, "what one read brings is kept");
     let message = Message::new(TopicName::try_from("a").unwrap(), Bytes::new());
     rig.router.deliver(message, None, true, &mut rig.effects);
-    assert_eq!(rig.inboxes[&1].dropped(), 1);
+    assert_eq!(rig.inboxes[&1].queue.dropped(), 1);
     assert_eq!((rig.got().len(), rig.effects.filled), (20, 1));
 }

@@ -6,8 +6,11 @@ pub(crate) mod server;
 
 use core::time::Duration;
 use mqtt_client::transport::{BoxFuture, BoxTransport, Connect, memory};
-use mqtt_client::{Client, ConnectBuilder, Message, Protocol, QoS, Subscription, connect};
+use mqtt_client::{
+    Client, ConnectBuilder, Message, Protocol, QoS, ReasonCode, SubscribeError, Subscription, connect,
+};
 use mqtt_testkit::broker::Broker;
+use mqtt_testkit::packets::suback;
 use mqtt_testkit::peer::Peer;
 use std::io;
 use std::sync::Arc;
@@ -45,6 +48,20 @@ impl Stage {
     pub(crate) async fn accept(&mut self) -> Peer<DuplexStream> {
         Peer::server(self.0.accept().await.expect("the client connects"))
     }
+}
+
+/// Answers a SUBSCRIBE with these codes while something waits for that.
+pub(crate) async fn granted<T>(
+    server: &mut Peer<DuplexStream>,
+    codes: &[ReasonCode],
+    subscribing: impl IntoFuture<Output = Result<T, SubscribeError>>,
+) -> T {
+    let answering = async {
+        let packet = server.expect_any().await;
+        let mqtt_codec::Packet::Subscribe(subscribe) = packet else { panic!("{packet:?}") };
+        server.send(suback(subscribe.id().get(), codes)).await;
+    };
+    tokio::join!(subscribing.into_future(), answering).0.expect("the subscription is granted")
 }
 
 /// What must come within ten seconds.
