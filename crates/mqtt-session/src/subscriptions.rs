@@ -260,7 +260,8 @@ impl Subscriptions {
         } else {
             // Some of these filters may be the reason, or all together: one by one it shows.
             for filter in filters.into_iter().rev() {
-                let one = Subscribing { token, filters: [filter].into(), properties: properties.clone(), sent };
+                let one =
+                    Subscribing { token, filters: [filter].into(), properties: properties.clone(), sent };
                 self.waiting.push_front(Request::Subscribe(one.into()));
             }
         }

@@ -143,6 +143,29 @@ fn a_lost_session_is_lost_in_the_store() {
     assert_eq!(keys, [StoreKey::Message(1), StoreKey::Exchange(1)]);
 }
 
+/// What went back into the queue has been sent, and may have arrived. The next life knows it too.
+#[test]
+fn a_requeued_message_was_sent_in_the_next_life_too() {
+    let mut store = Store::default();
+    let mut pair = Pair::connected(durable(Version::V5));
+    let token = pair.publish(message("a", "1", QoS::AtLeastOnce));
+    pair.cut();
+    pair.ended();
+    pair.open();
+    pair.stall();
+    pair.send(connack());
+    store.take(&mut pair.session);
+    // The crash comes when it is queued again, and not sent: without the last operation.
+    assert!(store.map.remove(&StoreKey::Exchange(1)).is_some());
+    let mut pair = store.restore(durable(Version::V5));
+    assert_eq!((pair.session.queued(), pair.session.in_flight()), (1, 0));
+    pair.session.abandon(pair.now());
+    assert_eq!(pair.completed(), (token, Outcome::SessionLost));
+    let mut pair = store.restore(durable(Version::V5));
+    pair.connect(connack());
+    pair.expect(publish("a", "1").qos1(1));
+}
+
 /// `[MQTT-3.1.3-2]`: the identifier that the server assigned names the session after a crash too.
 #[test]
 fn the_assigned_client_identifier_is_stored() {
