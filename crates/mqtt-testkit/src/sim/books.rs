@@ -6,7 +6,7 @@
 
 use super::incoming::Delivery;
 use mqtt_codec::{PropertiesBuf, QoS, ReasonCode, Version};
-use mqtt_session::{Config, Instant, OnSessionLost, Outcome, Session};
+use mqtt_session::{Config, Instant, OnSessionLost, Outcome, Overflow, Session};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Fails with a text unless something holds.
@@ -31,6 +31,8 @@ pub(super) enum Subject {
     Request(usize),
     /// A SUBSCRIBE that the session sends by itself.
     Again,
+    /// A QoS 2 message that was given up: PUBREL lets the server forget it.
+    LetGo,
 }
 
 /// How far a message is.
@@ -52,6 +54,8 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) struct Published {
     pub(super) token: u64,
+    /// The place in the order of sending.
+    pub(super) rank: usize,
     pub(super) topic: String,
     pub(super) qos: QoS,
     pub(super) retain: bool,
@@ -70,6 +74,8 @@ pub(super) struct Published {
     pub(super) left_lately: bool,
     /// So many times it was in flight in a session that was lost.
     pub(super) lost: u32,
+    /// It was given up, and its identifier is not free yet.
+    pub(super) let_go: bool,
     /// Store operations before the call in which its token completed, and after it.
     pub(super) completed: Option<(usize, usize)>,
 }
@@ -113,6 +119,8 @@ pub(super) struct Books {
     pub(super) giving_up: bool,
     /// The most that could be in flight.
     pub(super) widest: usize,
+    /// Messages and bytes that this life began with. A store may hold a message that was dropped for another one.
+    pub(super) brought: (usize, usize),
     /// Store operations polled before this call, in this life.
     pub(super) ops_before: usize,
     pub(super) ops: usize,
@@ -194,6 +202,7 @@ impl Books {
             lies: BTreeSet::new(),
             giving_up: false,
             widest: 0,
+            brought: (0, 0),
             ops_before: 0,
             ops: 0,
         }
@@ -203,8 +212,12 @@ impl Books {
         self.config.version
     }
 
-    pub(super) fn queued(&self) -> impl Iterator<Item = (usize, &Published)> {
-        self.messages.iter().enumerate().filter(|(_, message)| message.stage == Stage::Queued)
+    /// The messages in this stage, in the order of sending.
+    pub(super) fn in_stage(&self, stage: Stage) -> Vec<usize> {
+        let there = self.messages.iter().enumerate().filter(|(_, message)| message.stage == stage);
+        let mut numbers: Vec<usize> = there.map(|(number, _)| number).collect();
+        numbers.sort_by_key(|number| self.messages[*number].rank);
+        numbers
     }
 
     /// Whether the queue has room.
@@ -213,10 +226,50 @@ impl Books {
         queued < self.config.limits.queue_messages && bytes < self.config.limits.queue_bytes
     }
 
+    /// A message finds no room, though it is accepted: which one gives way?
+    pub(super) fn overflows(&mut self, number: usize) {
+        let limits = self.config.limits;
+        let queued = self.in_stage(Stage::Queued);
+        let (mut left, mut bytes, _) = self.holds();
+        // What the new one itself adds.
+        left -= 1;
+        bytes -= self.messages[number].size;
+        let others = || queued.iter().copied().filter(|other| *other != number);
+        if limits.overflow == Overflow::KeepLatest
+            && let Some(place) =
+                others().rfind(|other| self.messages[*other].topic == self.messages[number].topic)
+            && bytes - self.messages[place].size < limits.queue_bytes
+        {
+            self.messages[number].rank = self.messages[place].rank;
+            self.drops(place);
+            return;
+        }
+        if limits.overflow != Overflow::DropNewest {
+            for oldest in others() {
+                if left < limits.queue_messages && bytes < limits.queue_bytes {
+                    return;
+                }
+                left -= 1;
+                bytes -= self.messages[oldest].size;
+                self.drops(oldest);
+            }
+        }
+        if left >= limits.queue_messages || bytes >= limits.queue_bytes {
+            self.drops(number);
+        }
+    }
+
+    fn drops(&mut self, number: usize) {
+        let message = &self.messages[number];
+        let outcome = if message.lost > 0 { Outcome::SessionLost } else { Outcome::Dropped };
+        self.due.insert(message.token, outcome);
+    }
+
     /// Whether one more request must be taken, or must not. What the session asks again by itself counts too.
     pub(super) fn room_for_requests(&self) -> (bool, bool) {
         let open = self.requests.iter().filter(|request| !request.done).count();
-        let again = self.wanted.values().filter(|there| **there).count();
+        let answered = self.requests.iter().filter(|request| request.done && request.subscribe);
+        let again = answered.flat_map(|request| &request.filters).collect::<BTreeSet<_>>().len();
         let limit = self.config.limits.requests;
         (open + again < limit, open >= limit)
     }
@@ -244,7 +297,7 @@ impl Books {
                 self.due.insert(self.messages[number].token, outcome);
             }
         }
-        self.ids.retain(|_, subject| matches!(subject, Subject::Message(_)));
+        self.ids.retain(|_, subject| matches!(subject, Subject::Message(_) | Subject::LetGo));
         for request in &mut self.requests {
             request.id = None;
         }
@@ -254,6 +307,7 @@ impl Books {
     /// The application gives up: everything completes.
     pub(super) fn given_up(&mut self, written: u64) {
         self.closed(written);
+        self.ids.retain(|_, subject| *subject != Subject::LetGo);
         self.giving_up = true;
     }
 
@@ -281,7 +335,7 @@ impl Books {
         match subject {
             Subject::Message(number) => self.message_completed(now, number, outcome, due.is_some()),
             Subject::Request(number) => self.request_completed(number, outcome, due.is_some()),
-            Subject::Again => Ok(()),
+            Subject::Again | Subject::LetGo => Ok(()),
         }
     }
 
@@ -306,12 +360,25 @@ impl Books {
                     && (due || giving_up || message.stage == Stage::Sent && message.id.is_some())
             }
             Outcome::SessionLost => {
-                message.handed_out && (lost || message.stage == Stage::Sent || message.stage == Stage::Released)
+                message.handed_out
+                    && (lost || message.stage == Stage::Sent || message.stage == Stage::Released)
+            }
+            // As announced.
+            Outcome::Dropped => due && !left,
+            Outcome::SetAside { connections } => {
+                self.config.set_aside_after.is_some_and(|limit| *connections == limit.get())
+                    && message.handed_out
+                    && message.stage == Stage::Sent
             }
             _ => false,
         };
         ensure!(truthful, "message {number} completes with {outcome:?}, but {message:?}");
         message.completed = Some((before, after));
+        let unanswered = matches!(outcome, Outcome::Unknown | Outcome::SetAside { .. });
+        if unanswered && !giving_up && message.qos == QoS::ExactlyOnce && message.stage == Stage::Sent {
+            self.let_go(number);
+            return Ok(());
+        }
         message.stage = Stage::Done;
         if let Some(id) = message.id.take()
             && self.ids.get(&id) == Some(&Subject::Message(number))
@@ -322,6 +389,23 @@ impl Books {
         }
         self.wire.resend.retain(|other| *other != number);
         Ok(())
+    }
+
+    /// A QoS 2 message is given up. Its identifier stays in use until PUBCOMP.
+    fn let_go(&mut self, number: usize) {
+        let message = &mut self.messages[number];
+        message.stage = Stage::Done;
+        message.let_go = true;
+        // A release of another life does not tell that the message may not have arrived.
+        self.lies.insert(number);
+        let Some(id) = message.id.take() else { return };
+        self.ids.insert(id, Subject::LetGo);
+        self.releases.push_back(id);
+        self.wire.resend.retain(|other| *other != number);
+        if self.wire.connected && !self.wire.ended {
+            self.wire.pubrels_due.push_back((id, ReasonCode::SUCCESS));
+            self.wire.open.insert(id);
+        }
     }
 
     fn request_completed(&mut self, number: usize, outcome: &Outcome, due: bool) -> Checked {
@@ -378,6 +462,7 @@ impl Books {
                 self.due.insert(message.token, Outcome::SessionLost);
             }
         }
+        self.ids.retain(|_, subject| *subject != Subject::LetGo);
         self.releases.clear();
         self.inbound.clear();
     }
@@ -394,7 +479,8 @@ impl Books {
                 bytes += message.size;
             }
         }
-        (queued, bytes, in_flight)
+        let let_go = self.ids.values().filter(|subject| **subject == Subject::LetGo).count();
+        (queued, bytes, in_flight + let_go)
     }
 
     /// After each call: everything that was due has come, and the session holds what it should.
@@ -404,16 +490,26 @@ impl Books {
         let (queued, bytes, in_flight) = self.holds();
         let (says, held) =
             ((session.queued(), session.queued_bytes(), session.in_flight()), (queued, bytes, in_flight));
-        ensure!(says == held, "the session says it holds (messages, bytes, in flight) {says:?}, it is {held:?}");
+        ensure!(
+            says == held,
+            "the session says it holds (messages, bytes, in flight) {says:?}, it is {held:?}"
+        );
         let limits = &self.config.limits;
         ensure!(
-            queued <= limits.queue_messages.saturating_add(self.widest),
+            queued <= limits.queue_messages.max(self.brought.0).saturating_add(self.widest),
             "{queued} messages are queued, the limit is {}",
             limits.queue_messages
         );
         let largest = self.messages.iter().map(|message| message.size).max().unwrap_or(0);
-        ensure!(bytes <= limits.queue_bytes.saturating_add(largest), "{bytes} bytes are held");
-        ensure!(in_flight <= self.widest, "{in_flight} messages are in flight, never more than {}", self.widest);
+        ensure!(
+            bytes <= limits.queue_bytes.saturating_add(largest).max(self.brought.1),
+            "{bytes} bytes are held"
+        );
+        ensure!(
+            in_flight <= self.widest,
+            "{in_flight} messages are in flight, never more than {}",
+            self.widest
+        );
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Store {
     pub(super) least: usize,
     /// The message of each release.
     releases: BTreeMap<u64, usize>,
+    /// The message from the server that was stored as received, by the number of the operation; 0 if in the base.
+    received: Vec<(usize, u16, usize)>,
 }
 
 impl Store {
@@ -29,6 +31,11 @@ impl Store {
             self.releases.insert(*number, *message);
         }
         self.ops.push(op);
+        if let Some(StoreOp::Put(StoreKey::Received(id), _)) = self.ops.last()
+            && let Some(place) = books.inbound.get(&id.get())
+        {
+            self.received.push((self.ops.len(), id.get(), *place));
+        }
     }
 
     /// The map after so many operations.
@@ -47,7 +54,10 @@ impl Store {
     pub(super) fn crash(&mut self, ops: usize) -> Snapshot {
         let map = self.after(ops);
         let entries = map.clone().into_iter().collect();
-        *self = Self { base: map, releases: core::mem::take(&mut self.releases), ..Self::default() };
+        let mut received = core::mem::take(&mut self.received);
+        received.retain_mut(|(number, ..)| core::mem::take(number) <= ops);
+        *self =
+            Self { base: map, releases: core::mem::take(&mut self.releases), received, ..Self::default() };
         Snapshot { entries }
     }
 
@@ -98,7 +108,7 @@ impl Books {
             // Of this life only: a token of an earlier one may be another's now.
             let current = self.tokens.get(&message.token) == Some(&Subject::Message(number));
             let ended = message.completed;
-            if !current && ended.is_none() || !put.contains(&message.token) {
+            if !current && ended.is_none() || message.let_go || !put.contains(&message.token) {
                 continue;
             }
             let there = map.contains_key(&StoreKey::Message(message.token)) || released.contains(&number);
@@ -113,7 +123,13 @@ impl Books {
     }
 
     /// A new life begins with what was in the store.
-    pub(super) fn restored(&mut self, now: Instant, snapshot: &Snapshot, store: &Store, session: &Session) -> Checked {
+    pub(super) fn restored(
+        &mut self,
+        now: Instant,
+        snapshot: &Snapshot,
+        store: &Store,
+        session: &Session,
+    ) -> Checked {
         let map: BTreeMap<StoreKey, Bytes> = snapshot.entries.iter().cloned().collect();
         let version = self.version();
         self.forget_life();
@@ -125,9 +141,13 @@ impl Books {
             match (*key, packet(value, version)) {
                 (StoreKey::ClientId | StoreKey::Exchange(_), _) => {}
                 (StoreKey::Received(id), Some(Packet::PubRec(ack))) => {
-                    let place = self.deliveries.iter().rposition(|delivery| delivery.id == id.get() && delivery.qos() == QoS::ExactlyOnce);
-                    let place = place.ok_or_else(|| format!("{id} was never received"))?;
-                    ensure!(self.deliveries[place].accepted == Some(ack.reason), "{ack:?} is not what was said");
+                    let place = store.received.iter().rev().find(|(_, stored, _)| *stored == id.get());
+                    let place =
+                        place.map(|(.., place)| *place).ok_or_else(|| format!("{id} was never received"))?;
+                    ensure!(
+                        self.deliveries[place].accepted == Some(ack.reason),
+                        "{ack:?} is not what was said"
+                    );
                     self.deliveries[place].forgotten = false;
                     self.inbound.insert(id.get(), place);
                 }
@@ -173,6 +193,14 @@ impl Books {
                 (key, value) => return Err(format!("{key:?} holds {value:?}")),
             }
         }
+        // A store keeps the order of acceptance. It is that of sending, but for Overflow::KeepLatest.
+        let mut order = Vec::new();
+        for stage in [Stage::Sent, Stage::Queued] {
+            order.extend((0..self.messages.len()).filter(|number| self.messages[*number].stage == stage));
+        }
+        for (rank, number) in order.into_iter().enumerate() {
+            self.messages[number].rank = rank;
+        }
         for id in self.releases.clone() {
             if let Some(&Subject::Message(number)) = self.ids.get(&id) {
                 last += 1;
@@ -180,7 +208,8 @@ impl Books {
                 self.tokens.insert(last, Subject::Message(number));
             }
         }
-        let (_, _, in_flight) = self.holds();
+        let (queued, bytes, in_flight) = self.holds();
+        self.brought = (queued, bytes);
         self.widest = self.widest.max(in_flight);
         self.check(session)
     }

@@ -30,8 +30,10 @@ impl World<'_, '_> {
         let far = PacketId::new(60_000 + self.choices.below(3) as u16).unwrap_or(PacketId::MIN);
         let used = self.books.ids.iter().map(|(id, subject)| (*id, *subject)).collect::<Vec<_>>();
         let used = if used.is_empty() { None } else { Some(used[self.choices.index(used.len())]) };
-        let ours = used.and_then(|(id, _)| PacketId::new(id)).unwrap_or(far);
         let Some(link) = self.link.as_mut().filter(|link| !link.closed) else { return };
+        // Behind an honest acknowledgement on its way a false one would come at another stage than it is meant for.
+        let used = used.filter(|_| link.down.is_empty() && link.view.is_empty());
+        let ours = used.and_then(|(id, _)| PacketId::new(id)).unwrap_or(far);
         self.books.wire.faulty = true;
         self.play.line(|| format!("== the server breaks a rule: {kind}"));
         let down = &mut link.down;
@@ -65,6 +67,7 @@ impl World<'_, '_> {
             }
             10 => self.server.say(suback(ours.get(), &[ReasonCode::SUCCESS; 3]), down),
             11 => self.server.say(pingresp(), down),
+            5 | 6 => {}
             // The acknowledgement of another kind of packet, or one that it cannot mean.
             _ => {
                 let stage = match used {

@@ -26,7 +26,14 @@ impl Limits {
             receive_maximum: choices.one_of(&[None, Some(1), Some(2), Some(5), Some(20)]),
             maximum_packet_size: choices.one_of(&[None, None, None, Some(30), Some(70), Some(500)]),
             topic_alias_maximum: choices.one_of(&[None, Some(1), Some(2), Some(10)]),
-            maximum_qos: choices.one_of(&[None, None, None, None, Some(QoS::AtLeastOnce), Some(QoS::AtMostOnce)]),
+            maximum_qos: choices.one_of(&[
+                None,
+                None,
+                None,
+                None,
+                Some(QoS::AtLeastOnce),
+                Some(QoS::AtMostOnce),
+            ]),
             no_retain: choices.percent(15),
             no_wildcards: choices.percent(15),
             keep_alive: choices.one_of(&[None, None, Some(0), Some(2), Some(60)]),
@@ -127,18 +134,20 @@ impl Server {
             self.session = Some(Session { number: self.sessions, ..Session::default() });
         }
         let says = connect.properties.view();
-        let limits = if limited && self.version.is_v5() { Limits::random(choices) } else { Limits::default() };
+        let limits =
+            if limited && self.version.is_v5() { Limits::random(choices) } else { Limits::default() };
         let mut properties = limits.properties();
         if connect.client_id.is_empty() && self.version.is_v5() {
             // Only the name, which is what such a run is about.
             let name = format!("nameless-{}", self.sessions);
-            properties = PropertiesBuf::builder().assigned_client_identifier(&name).build().unwrap_or_default();
+            properties =
+                PropertiesBuf::builder().assigned_client_identifier(&name).build().unwrap_or_default();
         }
         let limits = if connect.client_id.is_empty() { Limits::default() } else { limits };
         if let Some(session) = &mut self.session {
             session.ends = None;
             session.expiry = match self.version {
-                Version::V5 => limits.session_expiry.or(says.session_expiry_interval()).unwrap_or(0),
+                Version::V5 => limits.session_expiry.or_else(|| says.session_expiry_interval()).unwrap_or(0),
                 _ if connect.clean_start => 0,
                 _ => u32::MAX,
             };

@@ -2,7 +2,9 @@
 
 use super::books::{Books, Checked, Limits, Stage, Subject, ensure};
 use super::outgoing::number_of;
-use mqtt_codec::{Ack, ConnAck, Delivery as Sent, Packet, PacketId, Publish, QoS, ReasonCode, SubAck, UnsubAck, Version};
+use mqtt_codec::{
+    Ack, ConnAck, Delivery as Sent, Packet, PacketId, Publish, QoS, ReasonCode, SubAck, UnsubAck, Version,
+};
 use mqtt_session::{Instant, Message, Outcome};
 
 /// A message from the server that the application gets.
@@ -49,7 +51,10 @@ impl Books {
 
     fn connack(&mut self, now: Instant, connack: &ConnAck, welcome: Welcome) -> Checked {
         let Some(resumed) = welcome.resumed else {
-            ensure!(connack.reason.is_error() || self.wire.faulty, "CONNACK accepts, the session does not say so");
+            ensure!(
+                connack.reason.is_error() || self.wire.faulty,
+                "CONNACK accepts, the session does not say so"
+            );
             return Ok(());
         };
         let says = connack.properties.view();
@@ -76,8 +81,7 @@ impl Books {
             ensure!(!resumed || connack.session_present, "resumed, and CONNACK did not say so");
         }
         if resumed {
-            let sent = self.messages.iter().enumerate().filter(|(_, message)| message.stage == Stage::Sent);
-            self.wire.resend = sent.map(|(number, _)| number).collect();
+            self.wire.resend = self.in_stage(Stage::Sent).into();
             self.wire.pubrels_due = self.releases.iter().map(|id| (*id, ReasonCode::SUCCESS)).collect();
             self.wire.open.extend(&self.releases);
         } else {
@@ -155,7 +159,11 @@ impl Books {
         if qos == QoS::ExactlyOnce && self.inbound.get(&id) == Some(&place) {
             self.deliveries[place].accepted = Some(reason);
             self.flush_pubrecs();
-        } else if qos == QoS::AtLeastOnce && self.deliveries[place].owed && self.wire.connected && !self.wire.ended {
+        } else if qos == QoS::AtLeastOnce
+            && self.deliveries[place].owed
+            && self.wire.connected
+            && !self.wire.ended
+        {
             self.deliveries[place].accepted = Some(reason);
             while let Some(&first) = self.wire.pubacks.front()
                 && let Some(reason) = self.deliveries[first].accepted
@@ -211,6 +219,14 @@ impl Books {
 
     fn pubrec(&mut self, ack: &Ack) {
         let Ack { id, reason, ref properties } = *ack;
+        if self.ids.get(&id.get()) == Some(&Subject::LetGo) {
+            if reason.is_error() {
+                self.gone(id);
+            } else {
+                self.wire.pubrels_due.push_back((id.get(), ReasonCode::SUCCESS));
+            }
+            return;
+        }
         let number = self.message(id).filter(|number| self.messages[*number].qos == QoS::ExactlyOnce);
         let Some(number) = number else {
             if !reason.is_error() {
@@ -233,7 +249,17 @@ impl Books {
         self.wire.pubrels_due.push_back((id.get(), ReasonCode::SUCCESS));
     }
 
+    /// The server has forgotten what was given up.
+    fn gone(&mut self, id: PacketId) {
+        self.ids.remove(&id.get());
+        self.wire.open.remove(&id.get());
+        self.releases.retain(|release| *release != id.get());
+    }
+
     fn pubcomp(&mut self, ack: &Ack) {
+        if self.ids.get(&ack.id.get()) == Some(&Subject::LetGo) {
+            return self.gone(ack.id);
+        }
         let Some(number) = self.message(ack.id) else { return };
         let message = &self.messages[number];
         if message.stage == Stage::Released {
@@ -269,11 +295,5 @@ impl Books {
             self.due.insert(self.requests[number].token, outcome);
             self.ids.remove(&id);
         }
-    }
-}
-
-impl Delivery {
-    pub(super) const fn qos(&self) -> QoS {
-        self.qos
     }
 }

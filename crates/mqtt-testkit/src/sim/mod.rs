@@ -34,7 +34,8 @@ pub use self::choices::Choices;
 
 use self::world::World;
 use core::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 /// What was played.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -35,9 +35,15 @@ impl Books {
             Packet::Publish(publish) => return self.publish(now, publish, *end, *len).map(Some),
             Packet::Subscribe(subscribe) => return self.subscribe(subscribe).map(Some),
             Packet::Unsubscribe(unsubscribe) => return self.unsubscribe(unsubscribe).map(Some),
-            Packet::PubAck(ack) => self.due(ack.id.get(), ack.reason, "PUBACK", |books| &mut books.wire.pubacks_due)?,
-            Packet::PubRec(ack) => self.due(ack.id.get(), ack.reason, "PUBREC", |books| &mut books.wire.pubrecs_due)?,
-            Packet::PubRel(ack) => self.due(ack.id.get(), ack.reason, "PUBREL", |books| &mut books.wire.pubrels_due)?,
+            Packet::PubAck(ack) => {
+                self.due(ack.id.get(), ack.reason, "PUBACK", |books| &mut books.wire.pubacks_due)?
+            }
+            Packet::PubRec(ack) => {
+                self.due(ack.id.get(), ack.reason, "PUBREC", |books| &mut books.wire.pubrecs_due)?
+            }
+            Packet::PubRel(ack) => {
+                self.due(ack.id.get(), ack.reason, "PUBREL", |books| &mut books.wire.pubrels_due)?
+            }
             Packet::PubComp(ack) => {
                 self.due(ack.id.get(), ack.reason, "PUBCOMP", |books| &mut books.wire.pubcomps_due)?;
             }
@@ -75,7 +81,13 @@ impl Books {
         queue: fn(&mut Self) -> &mut std::collections::VecDeque<(u16, ReasonCode)>,
     ) -> Checked {
         let v5 = self.version().is_v5();
-        let due = queue(self).pop_front().map(|(id, reason)| (id, if v5 { reason } else { ReasonCode::SUCCESS }));
+        let first = queue(self).front().map(|(id, _)| *id);
+        if name == "PUBREL" && first != Some(id) && self.config.retransmit_after.is_some() {
+            ensure!(self.releases.contains(&id), "PUBREL {id} once more, and nobody waits for it");
+            return Ok(());
+        }
+        let due =
+            queue(self).pop_front().map(|(id, reason)| (id, if v5 { reason } else { ReasonCode::SUCCESS }));
         // `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`
         ensure!(due == Some((id, reason)), "{name} {id} with {reason:?}, due is {due:?}");
         Ok(())
@@ -83,7 +95,9 @@ impl Books {
 
     fn publish(&mut self, now: Instant, publish: &Publish, end: u64, len: usize) -> Checked<Subject> {
         let number = number_of(publish.payload()).filter(|number| *number < self.messages.len());
-        let Some(number) = number else { return Err(format!("a message that nobody published: {publish:?}")) };
+        let Some(number) = number else {
+            return Err(format!("a message that nobody published: {publish:?}"));
+        };
         let topic = self.topic(publish)?;
         let message = &self.messages[number];
         let qos = publish.qos();
@@ -118,9 +132,16 @@ impl Books {
         self.wire.aliases.get(&alias).cloned().ok_or_else(|| format!("alias {alias} was never given a topic"))
     }
 
-    fn first_sending(&mut self, now: Instant, number: usize, delivery: Delivery, end: u64, len: usize) -> Checked<Subject> {
+    fn first_sending(
+        &mut self,
+        now: Instant,
+        number: usize,
+        delivery: Delivery,
+        end: u64,
+        len: usize,
+    ) -> Checked<Subject> {
         // `[MQTT-4.6.0-1]`
-        let first = self.queued().map(|(number, _)| number).next();
+        let first = self.in_stage(Stage::Queued).first().copied();
         ensure!(first == Some(number), "message {number} is sent before {first:?}");
         ensure!(
             self.wire.resend.is_empty(),
@@ -147,12 +168,24 @@ impl Books {
     }
 
     fn sending_again(&mut self, number: usize, delivery: Delivery) -> Checked<Subject> {
+        let id = delivery.id().map(mqtt_codec::PacketId::get);
+        if self.config.retransmit_after.is_some() && id.is_some_and(|id| self.wire.open.contains(&id)) {
+            // Once more on the same link `[31-11]`.
+            let had = self.messages[number].id;
+            ensure!(
+                id == had && delivery.dup(),
+                "message {number} is repeated as {delivery:?}, it had {had:?}"
+            );
+            return Ok(Subject::Message(number));
+        }
         let first = self.wire.resend.pop_front();
         ensure!(first == Some(number), "message {number} is sent again, the next is {first:?}");
-        let id = delivery.id().map(mqtt_codec::PacketId::get);
         let had = self.messages[number].id;
         // `[MQTT-3.3.1-1]` `[MQTT-4.4.0-1]`
-        ensure!(id == had && delivery.dup(), "message {number} is sent again as {delivery:?}, it had {had:?}");
+        ensure!(
+            id == had && delivery.dup(),
+            "message {number} is sent again as {delivery:?}, it had {had:?}"
+        );
         self.open(id.unwrap_or(0))?;
         Ok(Subject::Message(number))
     }
@@ -207,7 +240,8 @@ impl Books {
                 Subject::Request(number)
             }
             None => {
-                let wanted = |filter: &String| self.requests.iter().any(|asked| asked.filters.contains(filter));
+                let wanted =
+                    |filter: &String| self.requests.iter().any(|asked| asked.filters.contains(filter));
                 ensure!(subscribe && filters.iter().all(wanted), "a request that nobody made: {filters:?}");
                 Subject::Again
             }
@@ -224,7 +258,7 @@ impl Books {
                 self.messages[number].left_lately = true;
             }
             Subject::Request(number) => self.requests[number].left = true,
-            Subject::Again => {}
+            Subject::Again | Subject::LetGo => {}
         }
     }
 }

@@ -7,7 +7,9 @@ use super::outgoing::number_of;
 use crate::packets::{IntoPacket, publish, suback, unsuback};
 use crate::text;
 use bytes::BytesMut;
-use mqtt_codec::{Ack, Delivery, Packet, PacketId, PropertiesBuf, Publish, QoS, ReasonCode, Version, WireBuf};
+use mqtt_codec::{
+    Ack, Delivery, Packet, PacketId, PropertiesBuf, Publish, QoS, ReasonCode, Version, WireBuf,
+};
 use mqtt_session::Instant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -54,9 +56,12 @@ pub(super) struct Serving {
 /// What the server waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Awaits {
-    PubAck,
-    PubRec,
-    PubComp,
+    /// PUBACK.
+    Acknowledgement,
+    /// PUBREC.
+    Receipt,
+    /// PUBCOMP.
+    Completion,
 }
 
 /// What dies with the connection.
@@ -77,6 +82,9 @@ pub(super) struct Conversation {
     given: BTreeMap<u16, &'static str>,
     /// Messages of the client that are not acknowledged to the end.
     unanswered: BTreeSet<u16>,
+    /// What came under an identifier last, and which were released since.
+    heard: BTreeMap<u16, usize>,
+    released: BTreeSet<u16>,
     /// Answers that wait.
     pub(super) held: VecDeque<Packet>,
     pub(super) said: Vec<String>,
@@ -94,9 +102,18 @@ impl Conversation {
             aliases: BTreeMap::new(),
             given: BTreeMap::new(),
             unanswered: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            released: BTreeSet::new(),
             held: VecDeque::new(),
             said: Vec::new(),
         }
+    }
+}
+
+impl Conversation {
+    /// The last answer to a message is sent.
+    fn ended(&mut self, id: PacketId) {
+        self.unanswered.remove(&id.get());
     }
 }
 
@@ -123,7 +140,9 @@ impl Server {
 
     /// The transport is gone.
     pub(super) fn closed(&mut self, now: Instant) {
-        let Some(conversation) = self.conversation.take().filter(|conversation| conversation.open) else { return };
+        let Some(conversation) = self.conversation.take().filter(|conversation| conversation.open) else {
+            return;
+        };
         drop(conversation);
         if let Some(session) = &mut self.session {
             match session.expiry {
@@ -173,9 +192,14 @@ impl Server {
             return Ok(());
         };
         let limits = &conversation.limits;
-        ensure!(limits.maximum_packet_size.is_none_or(|limit| len <= limit as usize), "a packet of {len} bytes");
+        ensure!(
+            limits.maximum_packet_size.is_none_or(|limit| len <= limit as usize),
+            "a packet of {len} bytes"
+        );
         match packet {
             Packet::Publish(publish) => return self.hear_publish(publish, moody, choices),
+            // Before 5.0 it may come again by the clock; its answer is under way.
+            Packet::PubRel(ack) if !conversation.released.insert(ack.id.get()) && !self.version.is_v5() => {}
             Packet::PubRel(ack) => {
                 let known = session.exactly_once.remove(&ack.id.get()).is_some();
                 let reason = if known || !self.version.is_v5() {
@@ -188,7 +212,7 @@ impl Server {
             Packet::PubAck(ack) => {
                 let place = session.serving.iter().position(|serving| serving.id == ack.id.get());
                 if let Some(place) = place {
-                    ensure!(session.serving[place].awaits == Awaits::PubAck, "a stray {ack:?}");
+                    ensure!(session.serving[place].awaits == Awaits::Acknowledgement, "a stray {ack:?}");
                     session.serving.remove(place);
                 }
             }
@@ -197,8 +221,8 @@ impl Server {
                 match place {
                     Some(place) if ack.reason.is_error() => drop(session.serving.remove(place)),
                     Some(place) => {
-                        ensure!(session.serving[place].awaits != Awaits::PubAck, "a stray {ack:?}");
-                        session.serving[place].awaits = Awaits::PubComp;
+                        ensure!(session.serving[place].awaits != Awaits::Acknowledgement, "a stray {ack:?}");
+                        session.serving[place].awaits = Awaits::Completion;
                         self.say(Packet::PubRel(Ack::new(ack.id)), down);
                     }
                     None if ack.reason.is_error() => {}
@@ -224,7 +248,7 @@ impl Server {
                 let codes: Vec<ReasonCode> = unsubscribe
                     .filters()
                     .map(|filter| {
-                        let there = session.filters.remove(&filter.to_string());
+                        let there = session.filters.remove(filter);
                         if there { ReasonCode::SUCCESS } else { ReasonCode::NO_SUBSCRIPTION_EXISTED }
                     })
                     .collect();
@@ -270,6 +294,12 @@ impl Server {
             ReasonCode::SUCCESS
         };
         if let Some(id) = publish.delivery().id() {
+            let before = conversation.heard.insert(id.get(), number);
+            if before == Some(number) && publish.delivery().dup() && !self.version.is_v5() {
+                // Again by the clock; its answer is under way.
+                return Ok(());
+            }
+            conversation.released.remove(&id.get());
             conversation.unanswered.insert(id.get());
             let most = usize::from(conversation.limits.receive_maximum.unwrap_or(u16::MAX));
             let open = conversation.unanswered.len();
@@ -307,8 +337,8 @@ impl Server {
         let Some(conversation) = &mut self.conversation else { return false };
         let Some(packet) = conversation.held.remove(place) else { return false };
         match &packet {
-            Packet::PubAck(ack) | Packet::PubComp(ack) => drop(conversation.unanswered.remove(&ack.id.get())),
-            Packet::PubRec(ack) if ack.reason.is_error() => drop(conversation.unanswered.remove(&ack.id.get())),
+            Packet::PubAck(ack) | Packet::PubComp(ack) => conversation.ended(ack.id),
+            Packet::PubRec(ack) if ack.reason.is_error() => conversation.ended(ack.id),
             _ => {}
         }
         self.say(packet, down);
@@ -344,12 +374,12 @@ impl Server {
         let script = publish(named, payload).properties(properties);
         let awaits = match qos {
             QoS::AtMostOnce => return self.say(script, down),
-            QoS::AtLeastOnce => Awaits::PubAck,
-            QoS::ExactlyOnce => Awaits::PubRec,
+            QoS::AtLeastOnce => Awaits::Acknowledgement,
+            QoS::ExactlyOnce => Awaits::Receipt,
         };
         self.promised.insert(number, qos);
         session.serving.push(Serving { id, number, topic, awaits });
-        let script = if awaits == Awaits::PubAck { script.qos1(id) } else { script.qos2(id) };
+        let script = if awaits == Awaits::Acknowledgement { script.qos1(id) } else { script.qos2(id) };
         self.say(script, down);
     }
 
@@ -359,9 +389,11 @@ impl Server {
         for Serving { id, number, topic, awaits } in session.serving.clone() {
             let script = publish(topic, format!("{number}:"));
             match awaits {
-                Awaits::PubAck => self.say(script.qos1(id).dup(), down),
-                Awaits::PubRec => self.say(script.qos2(id).dup(), down),
-                Awaits::PubComp => self.say(Packet::PubRel(Ack::new(PacketId::new(id).unwrap_or(PacketId::MIN))), down),
+                Awaits::Acknowledgement => self.say(script.qos1(id).dup(), down),
+                Awaits::Receipt => self.say(script.qos2(id).dup(), down),
+                Awaits::Completion => {
+                    self.say(Packet::PubRel(Ack::new(PacketId::new(id).unwrap_or(PacketId::MIN))), down)
+                }
             }
         }
     }

@@ -2,9 +2,10 @@
 
 use super::choices::Choices;
 use crate::pair;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use mqtt_codec::{QoS, Text, Version};
-use mqtt_session::{CleanStart, Config, Limits, OnSessionLost};
+use mqtt_session::{CleanStart, Config, Limits, OnSessionLost, Overflow};
 
 /// What may go wrong in a run. Few things at once: a calm run gets further.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +60,14 @@ pub(super) fn config(choices: &mut Choices<'_>) -> Config {
             in_flight: choices.one_of(&[None, Some(1), Some(2), Some(5), Some(17)]),
             requests: choices.one_of(&[1000, 3, 1]),
             topic_aliases: choices.one_of(&[16, 0, 1, 2]),
-            ..Limits::default()
+            overflow: choices.one_of(&[
+                Overflow::Refuse,
+                Overflow::DropOldest,
+                Overflow::DropNewest,
+                Overflow::KeepLatest,
+            ]),
         },
+        set_aside_after: choices.one_of(&[None, None, None, NonZeroU32::new(1), NonZeroU32::new(2)]),
         ..pair::config(version)
     };
     if choices.percent(20) {
@@ -70,7 +77,11 @@ pub(super) fn config(choices: &mut Choices<'_>) -> Config {
     if version.is_v5() {
         config.receive_maximum = choices.one_of(&[u16::MAX, 1, 2, 5]);
         config.topic_alias_maximum = choices.one_of(&[0, 1, 3]);
-        config.session_expiry = choices.one_of(&[Some(3600), None, Some(u32::MAX), Some(0), Some(5), Some(60)]);
+        config.session_expiry =
+            choices.one_of(&[Some(3600), None, Some(u32::MAX), Some(0), Some(5), Some(60)]);
+    }
+    if !version.is_v5() {
+        config.retransmit_after = choices.one_of(&[None, None, Some(4)]).map(Duration::from_secs);
     }
     if version.is_v5() && choices.percent(10)
         || version == Version::V3_1_1 && config.clean_start == CleanStart::Always && choices.percent(10)

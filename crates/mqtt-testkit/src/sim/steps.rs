@@ -6,10 +6,10 @@ use crate::pair::filter;
 use bytes::Bytes;
 use core::time::Duration;
 use mqtt_codec::{
-    Delivery, Disconnect, PacketId, PropertiesBuf, PublishParts, QoS, ReasonCode, SubscriptionOptions, TopicName,
-    Version,
+    Delivery, Disconnect, PacketId, PropertiesBuf, PublishParts, QoS, ReasonCode, SubscriptionOptions,
+    TopicName, Version,
 };
-use mqtt_session::{Message, Session, UsageError};
+use mqtt_session::{Message, Overflow, Session, UsageError};
 
 /// Everything on its way.
 pub(super) const ALL: usize = usize::MAX / 2;
@@ -36,11 +36,9 @@ impl World<'_, '_> {
                 let bytes = self.some_bytes();
                 self.up(bytes)?;
             }
-            65..76 => {
-                if self.link.as_ref().is_some_and(|link| !link.paused) {
-                    let bytes = self.some_bytes();
-                    self.down(bytes)?;
-                }
+            65..76 if self.link.as_ref().is_some_and(|link| !link.paused) => {
+                let bytes = self.some_bytes();
+                self.down(bytes)?;
             }
             76..81 => {
                 let time = self.choices.one_of(&[10, 500, 1000, 3000, 11_000, 61_000]);
@@ -144,15 +142,19 @@ impl World<'_, '_> {
                 || qos > limits.maximum_qos
                 || retain && !limits.retain_available);
         let room = self.books.has_room();
-        ensure!(room == self.session.accepts(), "accepts() says {}", !room);
+        let policy = self.config.limits.overflow != Overflow::Refuse;
+        ensure!((room || policy) == self.session.accepts(), "accepts() says {}", self.session.accepts());
         let (token, events) = self.call(|session, now| session.publish(now, message));
-        self.play.line(|| format!("   publish {number} {qos:?} {topic} ({size} bytes, expiry {expiry:?}): {token:?}"));
+        self.play.line(|| {
+            format!("   publish {number} {qos:?} {topic} ({size} bytes, expiry {expiry:?}): {token:?}")
+        });
         match token {
             Ok(token) => {
-                ensure!(room && !forbidden, "message {number} is accepted, {room}, {forbidden}");
+                ensure!((room || policy) && !forbidden, "message {number} is accepted, {room}, {forbidden}");
                 self.tally.published += 1;
                 let published = Published {
                     token: token.get(),
+                    rank: number,
                     topic: topic.to_owned(),
                     qos,
                     retain,
@@ -166,11 +168,15 @@ impl World<'_, '_> {
                     left: false,
                     left_lately: false,
                     lost: 0,
+                    let_go: false,
                     completed: None,
                 };
                 self.books.accepted(self.now, published)?;
+                if !room {
+                    self.books.overflows(number);
+                }
             }
-            Err(UsageError::QueueFull) => ensure!(!room, "the queue is not full"),
+            Err(UsageError::QueueFull) => ensure!(!room && !policy, "the queue is not full"),
             Err(error) => ensure!(forbidden, "{error}"),
         }
         self.note(events)
@@ -195,7 +201,16 @@ impl World<'_, '_> {
         let (token, place) = self.to_acknowledge.swap_remove(which);
         self.play.line(|| format!("   acknowledge {token:?} {reason:?}"));
         let connected = self.session.is_connected();
-        let ((), events) = self.call(|session, _| session.acknowledge(token, reason));
+        let explained = self.config.version.is_v5() && self.choices.percent(20);
+        let (done, events) = self.call(|session, _| {
+            if !explained {
+                session.acknowledge(token, reason);
+                return true;
+            }
+            let block = PropertiesBuf::builder().reason_string("because of the weather").build();
+            session.acknowledge_with(token, reason, block.unwrap_or_default()).is_ok()
+        });
+        ensure!(done, "an acknowledgement with a reason string is refused");
         self.books.acknowledged(place, reason);
         ensure!(connected == self.session.is_connected(), "an acknowledgement ends the connection");
         self.note(events)
@@ -223,7 +238,9 @@ impl World<'_, '_> {
             }
             false => session.unsubscribe(parsed, PropertiesBuf::new()),
         });
-        self.play.line(|| format!("   {} {filters:?}: {token:?}", if subscribe { "subscribe" } else { "unsubscribe" }));
+        self.play.line(|| {
+            format!("   {} {filters:?}: {token:?}", if subscribe { "subscribe" } else { "unsubscribe" })
+        });
         match token {
             Ok(token) => {
                 ensure!(!must_not && !wildcard, "request {number} is accepted");
@@ -286,7 +303,8 @@ impl World<'_, '_> {
     fn crash(&mut self) -> Checked {
         let (least, all) = (self.store.least, self.store.ops.len());
         let ops = least + self.choices.index(all - least + 1);
-        self.play.line(|| format!("== crash; the store holds {ops} of {all} operations, {least} had to be there"));
+        self.play
+            .line(|| format!("== crash; the store holds {ops} of {all} operations, {least} had to be there"));
         self.tally.crashes += 1;
         self.books.check_prefix(&self.store, ops)?;
         if let Some(link) = &self.link {

@@ -40,7 +40,11 @@ pub(super) struct World<'a, 'c> {
 }
 
 impl<'a, 'c> World<'a, 'c> {
-    pub(super) fn new(choices: &'a mut Choices<'c>, play: &'a mut Play, tally: &'a mut Tally) -> Checked<Self> {
+    pub(super) fn new(
+        choices: &'a mut Choices<'c>,
+        play: &'a mut Play,
+        tally: &'a mut Tally,
+    ) -> Checked<Self> {
         let config = setup::config(choices);
         let plan = Plan::new(choices, &config);
         play.line(|| format!("{config:?}"));
@@ -80,7 +84,11 @@ impl<'a, 'c> World<'a, 'c> {
         for event in events {
             self.play.line(|| format!("        {event:?}"));
             match event {
-                Event::Connected(_) => {
+                Event::Connected(connected) => {
+                    if !connected.session_present {
+                        // A crash before this is stored cannot be told later: the server then has a session, another one.
+                        self.store.least = self.store.ops.len();
+                    }
                     self.tally.connections += 1;
                     self.last_session = self.server.session.as_ref().map_or(0, |session| session.number);
                 }
@@ -108,7 +116,9 @@ impl<'a, 'c> World<'a, 'c> {
         let Some(Subject::Message(number)) = subject else { return Ok(()) };
         let got = self.server.got.get(&number).copied().unwrap_or(0);
         let true_of_it = match outcome {
-            Outcome::Acked { reason, .. } => reason.is_error() || got > 0 || self.books.lies.contains(&number),
+            Outcome::Acked { reason, .. } => {
+                reason.is_error() || got > 0 || self.books.lies.contains(&number)
+            }
             Outcome::NotSent | Outcome::Expired | Outcome::Dropped | Outcome::Refused(_) => got == 0,
             _ => true,
         };
@@ -235,7 +245,9 @@ impl World<'_, '_> {
     }
 
     fn server_hears(&mut self, sent: &Sent) -> Checked {
-        let (Some(link), Some(conversation)) = (&mut self.link, &self.server.conversation) else { return Ok(()) };
+        let (Some(link), Some(conversation)) = (&mut self.link, &self.server.conversation) else {
+            return Ok(());
+        };
         if conversation.over || link.closed {
             return Ok(());
         }
@@ -375,19 +387,27 @@ impl World<'_, '_> {
             self.transmit()?;
         }
         let next = self.session.poll_timeout();
-        ensure!(next.is_none_or(|at| at > self.now), "woken at {:?}, it wants to be woken at {next:?}", self.now);
+        ensure!(
+            next.is_none_or(|at| at > self.now),
+            "woken at {:?}, it wants to be woken at {next:?}",
+            self.now
+        );
         Ok(())
     }
 
     /// `[MQTT-3.1.2-20]`: with a transport that takes bytes, it never keeps silent for longer than the interval.
     fn is_kept_alive(&mut self) -> Checked {
         let Some(link) = &self.link else { return Ok(()) };
-        let (Some(connected), seconds) = (self.books.wire.connected_at, self.books.wire.limits.keep_alive) else {
+        let (Some(connected), seconds) = (self.books.wire.connected_at, self.books.wire.limits.keep_alive)
+        else {
             return Ok(());
         };
         if seconds > 0 && link.staged() == 0 && !link.ended {
             let silent = self.now.saturating_duration_since(connected.max(link.last_written));
-            ensure!(silent < Duration::from_secs(seconds.into()), "silent for {silent:?}, keep alive is {seconds} s");
+            ensure!(
+                silent < Duration::from_secs(seconds.into()),
+                "silent for {silent:?}, keep alive is {seconds} s"
+            );
         }
         Ok(())
     }
