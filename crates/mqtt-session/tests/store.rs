@@ -4,8 +4,8 @@ use bytes::Bytes;
 use core::time::Duration;
 use mqtt_codec::{Packet, PropertiesBuf, QoS, ReasonCode, Text, Version};
 use mqtt_session::{
-    Config, End, Event, Instant, Limits, Message, Outcome, Overflow, RestoreError, Session, Snapshot, StoreKey,
-    StoreOp, UsageError,
+    Config, End, Event, Instant, Limits, Message, Outcome, Overflow, RestoreError, Session, Snapshot,
+    StoreKey, StoreOp, UsageError,
 };
 use mqtt_testkit::packets::{connack, puback, pubcomp, publish, pubrec, pubrel};
 use mqtt_testkit::pair::{Pair, acked, config, message};

@@ -1,10 +1,10 @@
 //! Plays simulations: `sim FIRST COUNT` plays the seeds from FIRST on, on all processors, and ends with the first failure.
 //! `cargo xtask sim` starts it.
 
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use mqtt_testkit::sim::{self, Choices, Failure, Tally};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::{env, panic, thread};
 
 fn main() -> ExitCode {
