@@ -115,8 +115,8 @@ impl World {
             Stage::Sent(id) => {
                 self.pair.send(puback(id));
                 self.hear();
-                if self.now.stages.contains_key(&number) {
-                    self.now.stages.insert(number, Stage::Released(id));
+                if let Some(stage) = self.now.stages.get_mut(&number) {
+                    *stage = Stage::Released(id);
                     self.pair.send(pubrec(id));
                 }
             }

@@ -5,12 +5,13 @@ use super::world::World;
 use crate::packets::{auth, connack, connack_with_session, pingreq, pingresp, publish, suback, subscribe};
 use mqtt_codec::{Ack, Packet, PacketId, PropertiesBuf, QoS, ReasonCode};
 
-/// Bytes that are no packet in any version, whatever follows.
+/// Bytes that are no packet, whatever follows.
 const MALFORMED: [&[u8]; 10] = [
     b"\x00\x00",
     b"\xf5\x00",
     b"\x40\x00",
-    b"\x41\x02\x00\x01",
+    // In 3.1 the flags do not matter, and it is a PUBACK for nothing.
+    b"\x41\x02\xee\x00",
     b"\x40\x02\x00\x00",
     b"\x30\xff\xff\xff\xff\x7f",
     b"\x36\x05\x00\x01t\x00\x01",
