@@ -27,8 +27,12 @@ fn main() {
         write(home, "pieces", &format!("{version}-all"), &[&[3, 1, 7][..], &all].concat());
     }
     topics(home, &facts);
-    // A round trip draws its packet from the input; any bytes are as good as any.
+    // A round trip draws its packet from the input, and a play of the session its steps; any bytes are as good as any.
     write(home, "round_trip", "counting", &(0..=255).collect::<Vec<u8>>());
+    for start in 0..8_u8 {
+        let bytes: Vec<u8> = (0..600_u16).map(|at| (at as u8).wrapping_mul(37 + 2 * start).wrapping_add(start)).collect();
+        write(home, "session", &format!("counting-{start}"), &bytes);
+    }
 }
 
 fn topics(home: &Path, facts: &Table) {

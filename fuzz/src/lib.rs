@@ -13,6 +13,7 @@ mod peers;
 mod pieces;
 mod reencode;
 mod round_trip;
+mod session;
 mod stream;
 mod topic;
 
@@ -23,6 +24,7 @@ pub use self::peers::Peer;
 pub use self::pieces::pieces;
 pub use self::reencode::reencode;
 pub use self::round_trip::round_trip;
+pub use self::session::session;
 pub use self::topic::topic;
 
 use mqtt_codec::Version;
@@ -31,13 +33,14 @@ use mqtt_codec::Version;
 pub type Target = fn(&[u8]);
 
 /// All targets by name, for the replay of what is kept.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("decode", decode),
     ("reencode", reencode),
     ("round_trip", round_trip),
     ("pieces", pieces),
     ("topic", topic),
     ("differential", differential),
+    ("session", session),
 ];
 
 /// Every version that the codec speaks.

@@ -6,7 +6,7 @@
 
 use crate::shell::{self, Done};
 use crate::test::SUITE;
-use crate::{conformance, features, fuzz, no_std, test, tidy};
+use crate::{conformance, features, fuzz, no_std, sim, test, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
         what: "every statement that binds a client has its case",
         run: conformance::run_for_ci,
     },
+    Step { name: "sim", what: "2,000 simulations of the session", run: || sim::run(&sim::Options::for_ci()) },
     Step { name: "fuzz", what: "each fuzz target for 30 s", run: || fuzz::run(&fuzz::Options::for_ci()) },
 ];
 

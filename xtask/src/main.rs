@@ -9,6 +9,7 @@ mod fuzz;
 mod metadata;
 mod no_std;
 mod shell;
+mod sim;
 mod source;
 mod test;
 mod tidy;
@@ -38,6 +39,8 @@ enum Task {
     NoStd(no_std::Options),
     /// Run the fuzz targets of fuzz/
     Fuzz(fuzz::Options),
+    /// Play simulations of the session: a seed decides what is done and what goes wrong
+    Sim(sim::Options),
     /// Run the measurements of benches/
     Bench(bench::Options),
     /// Run the tests that cite a statement of the standards, and report statement by statement
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Features => features::run(),
         Task::NoStd(options) => no_std::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Conformance(options) => conformance::run(&options),
     };

@@ -105,6 +105,13 @@ impl Outbound {
         Outgoing { sent_on: Some(0), ..Outgoing::new(now, token, message, size) }
     }
 
+    /// A message that was sent in a session that was lost in an earlier life.
+    pub(crate) fn restore_queued(&mut self, now: Instant, token: Token, message: Message, size: usize) {
+        let queued = self.restore(now, token, message, size);
+        self.look_for_expired = earlier(self.look_for_expired, queued.expires);
+        self.queue.push_back(queued);
+    }
+
     pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
         self.look_for_expired
     }
@@ -267,8 +274,10 @@ impl Outbound {
             return true;
         }
         // The server took it on an earlier connection and may have passed it on.
-        self.finish(sent, Outcome::Unknown, reports);
-        table.free(id, Order::Publishes);
+        if self.give_up(id, Outcome::Unknown, table, reports) {
+            link.window.open += 1;
+            link.answers.push(PacketType::PubRel, id, ReasonCode::SUCCESS, false);
+        }
         false
     }
 
@@ -376,7 +385,7 @@ impl Outbound {
             OnSessionLost::Requeue => {
                 while let Some(awaiting) = table.pop_last(Order::Publishes) {
                     if let Awaiting::Publish(sent) = awaiting {
-                        reports.forget_exchange(sent.token);
+                        reports.store_again(sent.token, &sent.message);
                         self.look_for_expired = earlier(self.look_for_expired, sent.expires);
                         self.queue.push_front(sent);
                     }
@@ -393,8 +402,7 @@ impl Outbound {
     }
 
     /// The server or the network has ended a link. The first message that waits for its acknowledgement may be
-    /// why; after `limit` links in a row it is set aside. At QoS 2 the server may hold it under its
-    /// identifier: PUBREL ends that, before the identifier is used again.
+    /// why; after `limit` links in a row it is set aside.
     pub(crate) fn suspect(
         &mut self,
         link: u32,
@@ -413,17 +421,30 @@ impl Outbound {
         if connections < limit.get() {
             return;
         }
-        let outcome = Outcome::SetAside { connections };
+        self.give_up(id, Outcome::SetAside { connections }, table, reports);
+    }
+
+    /// A message that was sent is not to be sent again. At QoS 2 the server may hold it under its identifier:
+    /// PUBREL ends that, before the identifier is used again. True if one is to be sent.
+    fn give_up(
+        &mut self,
+        id: PacketId,
+        outcome: Outcome,
+        table: &mut InFlight,
+        reports: &mut Reports,
+    ) -> bool {
+        let Some(Awaiting::Publish(sent)) = table.get(id) else { return false };
         if sent.message.qos == QoS::AtLeastOnce {
             self.finish(sent, outcome, reports);
             table.free(id, Order::Publishes);
-        } else {
-            self.bytes -= sent.size;
-            let number = reports.store_release(token, id);
-            let released = Released { token: None, reason: ReasonCode::SUCCESS, number, round: 0 };
-            table.advance(id, Awaiting::PubComp(released));
-            reports.complete(token, outcome);
+            return false;
         }
+        self.bytes -= sent.size;
+        let (token, number) = (sent.token, reports.store_release(sent.token, id));
+        let released = Released { token: None, reason: ReasonCode::SUCCESS, number, round: 0 };
+        table.advance(id, Awaiting::PubComp(released));
+        reports.complete(token, outcome);
+        true
     }
 
     /// Completes everything: what was sent and what was not. What is stored stays so.

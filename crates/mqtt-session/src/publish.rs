@@ -44,6 +44,16 @@ pub(crate) fn encode(message: &Message, version: Version, out: &mut WireBuf) -> 
     parts(message).encode(version, out)
 }
 
+/// The same, of a message that was sent in a session that is lost: DUP says so.
+pub(crate) fn encode_again(
+    message: &Message,
+    version: Version,
+    out: &mut WireBuf,
+) -> Result<(), EncodeError> {
+    let delivery = delivery(message.qos, PacketId::MIN, true);
+    PublishParts { delivery, ..parts(message) }.encode(version, out)
+}
+
 fn parts(message: &Message) -> PublishParts<'_> {
     PublishParts {
         retain: message.retain,

@@ -77,8 +77,8 @@ impl Queue {
         self.messages.retain(keep);
         if let Some(latest) = &mut self.latest {
             latest.clear();
-            for (number, queued) in (self.first..).zip(&self.messages) {
-                latest.insert(queued.message.topic.clone(), number);
+            for (place, queued) in (0..).zip(&self.messages) {
+                latest.insert(queued.message.topic.clone(), self.first.wrapping_add(place));
             }
         }
     }

@@ -28,7 +28,7 @@ pub enum StoreKey {
     /// A QoS 2 message that the server has taken over, by the order of the PUBRECs. The value is its PUBREL.
     Release(u64),
     /// A message to send, by the order of acceptance. The value is its PUBLISH, with a packet identifier that
-    /// means nothing.
+    /// means nothing; with DUP if it was sent in a session that is lost.
     Message(u64),
     /// The message of this number was sent. The value is the acknowledgement that is awaited, PUBACK or
     /// PUBREC.
@@ -113,8 +113,16 @@ impl Reports {
         }
     }
 
-    /// A message goes back into the queue.
-    pub(crate) fn forget_exchange(&mut self, token: Token) {
+    /// A message goes back into the queue. DUP says that it was sent before.
+    pub(crate) fn store_again(&mut self, token: Token, message: &Message) {
+        if self.durable {
+            let key = StoreKey::Message(token.get());
+            self.put_packet(key, |version, wire| publish::encode_again(message, version, wire));
+        }
+        self.forget_exchange(token);
+    }
+
+    fn forget_exchange(&mut self, token: Token) {
         self.delete(StoreKey::Exchange(token.get()));
     }
 
@@ -248,6 +256,7 @@ impl Session {
             },
             StoreKey::Message(number) => {
                 let Packet::Publish(publish) = packet(key, value, version)? else { return Err(damaged) };
+                let again = publish.delivery().dup();
                 let message = Message {
                     topic: publish.topic_name().ok_or(damaged)?,
                     qos: publish.qos(),
@@ -260,7 +269,12 @@ impl Session {
                 let awaited =
                     entries.get(&exchange).map(|value| packet(exchange, value, version)).transpose()?;
                 let size = publish::check(&message, version).map_err(|_| damaged)?;
-                self.restore_message(now, Token(number), message, size, awaited).ok_or(damaged)?;
+                let token = Token(number);
+                if again && awaited.is_none() {
+                    self.outbound.restore_queued(now, token, message, size);
+                } else {
+                    self.restore_message(now, token, message, size, awaited).ok_or(damaged)?;
+                }
             }
             StoreKey::Exchange(number) => {
                 if !entries.contains_key(&StoreKey::Message(number)) {

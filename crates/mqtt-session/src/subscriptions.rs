@@ -46,6 +46,8 @@ pub(crate) struct Subscribing {
     token: Option<Token>,
     filters: Vec<(TopicFilter, SubscriptionOptions)>,
     properties: PropertiesBuf,
+    /// It was sent, on an earlier link if it waits.
+    sent: bool,
 }
 
 /// An UNSUBSCRIBE to be sent or answered.
@@ -54,6 +56,8 @@ pub(crate) struct Unsubscribing {
     token: Token,
     filters: Vec<TopicFilter>,
     properties: PropertiesBuf,
+    /// It was sent, on an earlier link if it waits.
+    sent: bool,
 }
 
 /// So many filters at most are subscribed again with one SUBSCRIBE.
@@ -84,7 +88,7 @@ impl Subscriptions {
             let wanted = Wanted { options: *options, properties: properties.clone(), token, granted: false };
             self.wanted.insert(filter.clone(), wanted);
         }
-        let subscribing = Subscribing { token: Some(token), filters, properties };
+        let subscribing = Subscribing { token: Some(token), filters, properties, sent: false };
         self.waiting.push_back(Request::Subscribe(subscribing.into()));
     }
 
@@ -92,7 +96,8 @@ impl Subscriptions {
         for filter in &filters {
             self.wanted.remove(filter);
         }
-        self.waiting.push_back(Request::Unsubscribe(Unsubscribing { token, filters, properties }.into()));
+        let unsubscribing = Unsubscribing { token, filters, properties, sent: false };
+        self.waiting.push_back(Request::Unsubscribe(unsubscribing.into()));
     }
 
     /// Writes the next SUBSCRIBE or UNSUBSCRIBE, with an identifier from the table that PUBLISH uses too
@@ -107,22 +112,27 @@ impl Subscriptions {
         while !self.waiting.is_empty() {
             let Some(vacant) = table.vacant() else { return false };
             match self.waiting.pop_front() {
-                Some(Request::Subscribe(subscribing)) => {
+                Some(Request::Subscribe(mut subscribing)) => {
                     match subscribing.write(vacant.id(), negotiated, out) {
                         Ok(()) => {
+                            subscribing.sent = true;
                             vacant.insert(Awaiting::SubAck(subscribing));
                             return true;
                         }
                         Err(error) => self.refuse_subscribe(*subscribing, error, reports),
                     }
                 }
-                Some(Request::Unsubscribe(unsubscribing)) => {
+                Some(Request::Unsubscribe(mut unsubscribing)) => {
                     match unsubscribing.write(vacant.id(), negotiated, out) {
                         Ok(()) => {
+                            unsubscribing.sent = true;
                             vacant.insert(Awaiting::UnsubAck(unsubscribing));
                             return true;
                         }
-                        Err(error) => reports.complete(unsubscribing.token, Outcome::Refused(error)),
+                        Err(error) => {
+                            let outcome = unanswered(unsubscribing.sent, Outcome::Refused(error));
+                            reports.complete(unsubscribing.token, outcome);
+                        }
                     }
                 }
                 None => {}
@@ -213,6 +223,7 @@ impl Subscriptions {
                     token: None,
                     filters: [filter].into(),
                     properties: wanted.properties.clone(),
+                    sent: false,
                 }),
             }
         }
@@ -221,26 +232,16 @@ impl Subscriptions {
         }
     }
 
-    /// Completes everything.
+    /// Completes everything: what was sent and what was not.
     pub(crate) fn abandon(&mut self, table: &mut InFlight, reports: &mut Reports) {
-        while let Some(awaiting) = table.pop_first(Order::Requests) {
-            match awaiting {
-                Awaiting::SubAck(request) => {
-                    if let Some(token) = request.token {
-                        reports.complete(token, Outcome::Unknown);
-                    }
-                }
-                Awaiting::UnsubAck(request) => reports.complete(request.token, Outcome::Unknown),
-                _ => {}
-            }
-        }
+        self.close(table);
         for request in self.waiting.drain(..) {
-            let token = match request {
-                Request::Subscribe(request) => request.token,
-                Request::Unsubscribe(request) => Some(request.token),
+            let (token, sent) = match request {
+                Request::Subscribe(request) => (request.token, request.sent),
+                Request::Unsubscribe(request) => (Some(request.token), request.sent),
             };
             if let Some(token) = token {
-                reports.complete(token, Outcome::NotSent);
+                reports.complete(token, unanswered(sent, Outcome::NotSent));
             }
         }
         self.wanted.clear();
@@ -248,18 +249,19 @@ impl Subscriptions {
 
     /// The server cannot be asked this.
     fn refuse_subscribe(&mut self, subscribing: Subscribing, error: UsageError, reports: &mut Reports) {
-        let Subscribing { token, filters, properties } = subscribing;
+        let Subscribing { token, filters, properties, sent } = subscribing;
         if let Some(token) = token {
             for (filter, _) in &filters {
                 self.answered(filter, token, ReasonCode::UNSPECIFIED_ERROR);
             }
-            reports.complete(token, Outcome::Refused(error));
+            reports.complete(token, unanswered(sent, Outcome::Refused(error)));
         } else if let [(filter, _)] = filters.as_slice() {
             self.lost(filter.clone(), error.reason_code(), reports);
         } else {
             // Some of these filters may be the reason, or all together: one by one it shows.
             for filter in filters.into_iter().rev() {
-                let one = Subscribing { token, filters: [filter].into(), properties: properties.clone() };
+                let one =
+                    Subscribing { token, filters: [filter].into(), properties: properties.clone(), sent };
                 self.waiting.push_front(Request::Subscribe(one.into()));
             }
         }
@@ -322,6 +324,11 @@ impl Unsubscribing {
         negotiated.check_size(packet.encoded_len(negotiated.version))?;
         Ok(packet.encode(negotiated.version, out)?)
     }
+}
+
+/// What became of a request without an answer: one that was sent on an earlier link may have arrived.
+fn unanswered(sent: bool, outcome: Outcome) -> Outcome {
+    if sent { Outcome::Unknown } else { outcome }
 }
 
 fn check_count(packet: PacketType, codes: usize, filters: usize) -> Result<(), ProtocolError> {

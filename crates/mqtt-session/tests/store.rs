@@ -1,9 +1,11 @@
 //! What must survive a crash: operations out, a legal session back, from any prefix of them. Traps 7 and 29.
 
 use bytes::Bytes;
+use core::time::Duration;
 use mqtt_codec::{Packet, PropertiesBuf, QoS, ReasonCode, Text, Version};
 use mqtt_session::{
-    Config, End, Event, Instant, Outcome, RestoreError, Session, Snapshot, StoreKey, StoreOp, UsageError,
+    Config, End, Event, Instant, Limits, Message, Outcome, Overflow, RestoreError, Session, Snapshot,
+    StoreKey, StoreOp, UsageError,
 };
 use mqtt_testkit::packets::{connack, puback, pubcomp, publish, pubrec, pubrel};
 use mqtt_testkit::pair::{Pair, acked, config, message};
@@ -141,6 +143,48 @@ fn a_lost_session_is_lost_in_the_store() {
     // It was handed out again: one message, one exchange.
     let keys: Vec<_> = store.map.keys().copied().collect();
     assert_eq!(keys, [StoreKey::Message(1), StoreKey::Exchange(1)]);
+}
+
+/// What went back into the queue has been sent, and may have arrived. The next life knows it too.
+#[test]
+fn a_requeued_message_was_sent_in_the_next_life_too() {
+    let mut store = Store::default();
+    let mut pair = Pair::connected(durable(Version::V5));
+    let token = pair.publish(message("a", "1", QoS::AtLeastOnce));
+    pair.cut();
+    pair.ended();
+    pair.open();
+    pair.stall();
+    pair.send(connack());
+    store.take(&mut pair.session);
+    // The crash comes when it is queued again, and not sent: without the last operation.
+    assert!(store.map.remove(&StoreKey::Exchange(1)).is_some());
+    let mut pair = store.restore(durable(Version::V5));
+    assert_eq!((pair.session.queued(), pair.session.in_flight()), (1, 0));
+    pair.session.abandon(pair.now());
+    assert_eq!(pair.completed(), (token, Outcome::SessionLost));
+    let mut pair = store.restore(durable(Version::V5));
+    pair.connect(connack());
+    pair.expect(publish("a", "1").qos1(1));
+}
+
+/// Messages that go back into the queue of a new life stand before its beginning, and one of them expires.
+#[test]
+fn a_requeued_message_can_expire_in_the_next_life() {
+    let limits = Limits { overflow: Overflow::KeepLatest, ..Limits::default() };
+    let config = || Config { limits, ..durable(Version::V5) };
+    let mut store = Store::default();
+    let mut pair = Pair::connected(config());
+    pair.publish(message("a", "1", QoS::AtLeastOnce));
+    let properties = PropertiesBuf::builder().message_expiry_interval(1).build().unwrap();
+    let second = pair.publish(Message { properties, ..message("b", "2", QoS::AtLeastOnce) });
+    store.take(&mut pair.session);
+    let mut pair = store.restore(config());
+    let window = PropertiesBuf::builder().receive_maximum(1).build().unwrap();
+    pair.connect(mqtt_codec::ConnAck { properties: window, ..connack() });
+    assert_eq!((pair.session.queued(), pair.session.in_flight()), (1, 1));
+    pair.advance(Duration::from_secs(2));
+    assert_eq!(pair.completed(), (second, Outcome::SessionLost));
 }
 
 /// `[MQTT-3.1.3-2]`: the identifier that the server assigned names the session after a crash too.

@@ -8,6 +8,7 @@
 //! - [`broker`]: a small honest broker in memory that does wrong only what it is told to.
 //! - [`peer`]: a scripted peer that says and expects exact packets, written with the short forms in [`packets`].
 //! - [`pair`]: a session and a peer on one virtual clock.
+//! - [`sim`]: a session, a model broker and a wire that breaks, in plays that a seed decides.
 //! - [`mosquitto`]: Debian's mosquitto as a child process, on Unix; [`proxy`]: what stops its conversations.
 //!
 //! ```
@@ -46,4 +47,5 @@ pub mod peer;
 mod play;
 mod port;
 pub mod proxy;
+pub mod sim;
 mod text;
