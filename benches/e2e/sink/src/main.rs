@@ -140,10 +140,13 @@ impl Connection {
     /// All filters are granted what they ask for; only the first can be a blast.
     fn subscribe(&mut self, body: &[u8]) -> Result<()> {
         let mut rest = &body[2..];
+        let mut properties: &[u8] = &[];
         if self.v5 {
             let (length, header) = length(rest).unwrap_or_default();
-            rest = &rest[header + length..];
+            (properties, rest) = rest[header..].split_at(length);
         }
+        // As a server must, it sends the subscription identifier back with each message, if there is one.
+        let identifier = if properties.first() == Some(&11) { properties } else { &[] };
         let filter = String::from_utf8_lossy(&rest[2..2 + usize::from(be(rest))]).into_owned();
         let mut answer = body[..2].to_vec();
         if self.v5 {
@@ -158,8 +161,14 @@ impl Connection {
         if let Some(wanted) = filter.strip_prefix("blast/") {
             let numbers: Vec<usize> = wanted.split('/').filter_map(|number| number.parse().ok()).collect();
             if let [qos, count, payload] = numbers[..] {
-                self.blast =
-                    Some(Blast::new(self.v5, qos as u8, count, &filter, payload, self.receive_maximum));
+                self.blast = Some(Blast::new(
+                    self.v5.then_some(identifier),
+                    qos as u8,
+                    count,
+                    &filter,
+                    payload,
+                    self.receive_maximum,
+                ));
                 self.flush()?;
                 // What the client does about the SUBACK is not to be measured.
                 thread::sleep(Duration::from_millis(20));
@@ -196,15 +205,23 @@ struct Blast {
 }
 
 impl Blast {
-    fn new(v5: bool, qos: u8, count: usize, topic: &str, payload: usize, credit: u64) -> Self {
+    fn new(
+        properties: Option<&[u8]>,
+        qos: u8,
+        count: usize,
+        topic: &str,
+        payload: usize,
+        credit: u64,
+    ) -> Self {
         let mut body = (topic.len() as u16).to_be_bytes().to_vec();
         body.extend_from_slice(topic.as_bytes());
         let id_at = (qos > 0).then_some(body.len());
         if qos > 0 {
             body.extend_from_slice(&[0, 0]);
         }
-        if v5 {
-            body.push(0);
+        if let Some(properties) = properties {
+            put_length(&mut body, properties.len());
+            body.extend_from_slice(properties);
         }
         body.extend(b"{\"celsius\":23.5} ".iter().copied().cycle().take(payload));
         let mut frame = vec![0x30 | qos << 1];
