@@ -126,8 +126,12 @@ impl Link {
             }
         }
         self.transport.shutdown().await?;
-        let mut unwanted = [0; 512];
-        while self.transport.read(&mut unwanted).await? > 0 {}
-        Ok(())
+        // Not into an array: it would be a part of the task for all its life.
+        loop {
+            self.input.clear();
+            if self.transport.read_buf(&mut self.input).await? == 0 {
+                return Ok(());
+            }
+        }
     }
 }
