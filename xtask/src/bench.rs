@@ -20,6 +20,8 @@ enum Subject {
     Codec,
     /// The session alone, against its goals
     Session,
+    /// The client beside other MQTT clients
+    E2e,
 }
 
 /// Starts the script that builds, runs and prints.
@@ -27,6 +29,7 @@ pub(crate) fn run(options: &Options) -> Done {
     let script = match options.subject {
         Subject::Codec => "codec.py",
         Subject::Session => "session.py",
+        Subject::E2e => "e2e.py",
     };
     let home = shell::root().join("benches");
     if !home.join(script).is_file() {

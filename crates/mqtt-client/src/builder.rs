@@ -405,7 +405,7 @@ impl ConnectBuilder {
         let shared = Arc::new(Shared::new(plan.queue()));
         let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
         let driver = Driver::new(plan, session, shared.clone(), status, first);
-        runtime.spawn(driver.run());
+        runtime.spawn(Box::new(driver).run());
         Ok(Client::new(shared, changes))
     }
 

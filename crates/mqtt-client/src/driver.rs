@@ -127,7 +127,8 @@ impl Driver {
         }
     }
 
-    pub(crate) async fn run(mut self) {
+    /// Boxed, because an async function keeps its argument twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let closed = self.live().await;
         self.end(closed);
     }
@@ -167,11 +168,12 @@ impl Driver {
         }
         let deadline = self.clock.now() + self.plan.connect_timeout;
         let mut opening = self.plan.open();
-        let Opened { transport, credentials } =
-            match poll_fn(|cx| self.poll_open(cx, &mut opening, deadline)).await {
-                Ok(opened) => opened,
-                Err(over) => return over,
-            };
+        let opened = poll_fn(|cx| self.poll_open(cx, &mut opening, deadline)).await;
+        drop(opening);
+        let Opened { transport, credentials } = match opened {
+            Ok(opened) => opened,
+            Err(over) => return over,
+        };
         self.plan.note_opened();
         if let Err(error) = self.introduce(credentials) {
             return Over::Failed(error);
@@ -362,7 +364,7 @@ impl Driver {
                 self.session.handle_read_resumed(now);
             }
         }
-        if pause {
+        if pause || link.reads_later(cx) {
             return Poll::Pending;
         }
         match link.poll_read(cx) {

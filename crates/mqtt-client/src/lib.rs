@@ -110,7 +110,7 @@
 //!
 //! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more; twice that for moments if
 //! messages give way to others ([`ConnectBuilder::queue_overflow`]). Incoming, the queue of each subscription holds its
-//! capacity and, if it waits when it is full, what one read of 16 KiB brings; while one of the client's own requests is
+//! capacity and, if it waits when it is full, what one read brings, 16 KiB and under load up to 64 KiB; while one of the client's own requests is
 //! under way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
 //! ([`ConnectBuilder::receive_maximum`]). The other policies keep to the capacity. A received message shares the buffer
 //! that it was read into:

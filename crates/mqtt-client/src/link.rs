@@ -10,8 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// No more is encoded while so many bytes wait to be written.
 const HIGH_WATER: usize = 64 * 1024;
-/// Room for one read.
+/// Room for one read, as long as reads do not fill it; then it grows.
 const READ: usize = 16 * 1024;
+const MOST_READ: usize = 64 * 1024;
+/// After so many bytes the applications have their turn, while what was read is still in the cache.
+const TURN: usize = 64 * 1024;
 /// A write of this size does not gain by waiting for company.
 const WORTH_WRITING: usize = 1024;
 /// A write of more than this carried company.
@@ -24,6 +27,9 @@ pub(crate) struct Link {
     /// The transport may hold back what was written.
     unflushed: bool,
     last_write: usize,
+    room: usize,
+    /// Bytes read since the applications had their turn.
+    read: usize,
     /// The tasks that a read woke have had their turn.
     yielded: bool,
     /// The last write found no room.
@@ -38,6 +44,8 @@ impl Link {
             input: BytesMut::new(),
             unflushed: false,
             last_write: 0,
+            room: READ,
+            read: 0,
             yielded: false,
             blocked: false,
         }
@@ -83,19 +91,35 @@ impl Link {
         self.blocked
     }
 
+    /// Whether the applications are to have their turn before more is read. The task then wakes itself.
+    pub(crate) fn reads_later(&mut self, cx: &mut Context<'_>) -> bool {
+        let later = self.read >= TURN;
+        if later {
+            self.read = 0;
+            cx.waker().wake_by_ref();
+        }
+        later
+    }
+
     /// Reads once, behind what `input` holds already. Returns 0 at the end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() - self.input.len() < READ / 2 {
-            self.input.reserve(READ);
+        if self.input.capacity() - self.input.len() < self.room / 2 {
+            self.input.reserve(self.room);
         }
-        pin!(self.transport.read_buf(&mut self.input)).poll(cx)
+        let free = self.input.capacity() - self.input.len();
+        let read = ready!(pin!(self.transport.read_buf(&mut self.input)).poll(cx))?;
+        self.read += read;
+        self.room = if read == free { MOST_READ.min(self.room * 2) } else { self.room };
+        Poll::Ready(Ok(read))
     }
 
     /// Gives back the memory that an idle connection does not need.
     pub(crate) fn rest(&mut self) {
         self.output.release();
+        self.read = 0;
         if self.input.is_empty() {
             self.input = BytesMut::new();
+            self.room = READ;
         }
     }
 
@@ -112,8 +136,12 @@ impl Link {
             }
         }
         self.transport.shutdown().await?;
-        let mut unwanted = [0; 512];
-        while self.transport.read(&mut unwanted).await? > 0 {}
-        Ok(())
+        // Not into an array: it would be a part of the task for all its life.
+        loop {
+            self.input.clear();
+            if self.transport.read_buf(&mut self.input).await? == 0 {
+                return Ok(());
+            }
+        }
     }
 }

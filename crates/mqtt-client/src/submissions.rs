@@ -174,9 +174,10 @@ impl Shared {
 
     /// Hands a message over if there is room for it.
     pub(crate) fn try_publish(&self, message: Message) -> Result<CellId, PublishError> {
+        let size = size_of(&message);
         let mut inner = self.lock();
-        inner.check(&message)?;
-        if !inner.room.try_enter(size_of(&message)) {
+        inner.check(&message, size)?;
+        if !inner.room.try_enter(size) {
             return Err(PublishError::QueueFull);
         }
         let (cell, driver) = inner.submit_publish(message);
@@ -202,7 +203,7 @@ impl Shared {
             Some(ticket) => inner.room.poll_turn(ticket, cx.waker(), &mut displaced),
             None => {
                 if let Some(message) = message.as_ref() {
-                    inner.check(message)?;
+                    inner.check(message, size)?;
                 }
                 inner.room.try_enter(size)
             }
@@ -459,7 +460,7 @@ impl Shared {
 
 impl Inner {
     /// Whether a message can be sent at all, as far as is known now. The session looks again when it sends it.
-    fn check(&self, message: &Message) -> Result<(), PublishError> {
+    fn check(&self, message: &Message, size: Size) -> Result<(), PublishError> {
         if let Some(closed) = &self.closed {
             return Err(closed.clone().into());
         }
@@ -475,7 +476,7 @@ impl Inner {
         if message.retain && !server.retain_available {
             return Err(UsageError::RetainNotSupported.into());
         }
-        let size = size_of(message).bytes;
+        let size = size.bytes;
         match server.maximum_packet_size {
             Some(limit) if size > limit as usize => Err(UsageError::PacketTooLarge { size, limit }.into()),
             _ => Ok(()),
