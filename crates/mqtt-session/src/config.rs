@@ -115,7 +115,8 @@ pub enum Overflow {
     /// The new message.
     DropNewest,
     /// The last queued message of the same topic: the new one takes its place in the queue, so that the order
-    /// within each topic stays. If the topic has none, as [`DropOldest`](Self::DropOldest). Meant for
+    /// within each topic stays; with a store it goes to the end, since the order of what is stored is that of
+    /// acceptance. If the topic has none, as [`DropOldest`](Self::DropOldest). Meant for
     /// readings of which only the last matters; it costs a map entry for each topic in the queue.
     KeepLatest,
 }

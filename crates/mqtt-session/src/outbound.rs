@@ -71,6 +71,14 @@ impl Outbound {
             && self.bytes - place.size < limits.queue_bytes
         {
             reports.store_message(token, &message);
+            if reports.is_durable() {
+                // A store knows the order of acceptance: it has to stay that of sending `[MQTT-4.6.0-1]`.
+                if let Some(superseded) = self.queue.remove_latest(&message.topic) {
+                    self.refuse(&superseded, Outcome::Dropped, reports);
+                }
+                self.push(now, token, message, size);
+                return;
+            }
             let superseded = mem::replace(place, Outgoing::new(now, token, message, size));
             self.bytes += size;
             self.look_for_expired = earlier(self.look_for_expired, place.expires);

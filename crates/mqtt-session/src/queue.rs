@@ -68,13 +68,30 @@ impl Queue {
     /// The last message of this topic, for another to take its place. `None` if there is none, or nobody
     /// wanted to know.
     pub(crate) fn latest_mut(&mut self, topic: &TopicName) -> Option<&mut Outgoing> {
-        let number = *self.latest.as_ref()?.get(topic)?;
-        self.messages.get_mut(usize::try_from(number.wrapping_sub(self.first)).ok()?)
+        let place = self.place_of_latest(topic)?;
+        self.messages.get_mut(place)
+    }
+
+    /// Takes the last message of this topic out, wherever it stands. Takes as long as the queue is.
+    pub(crate) fn remove_latest(&mut self, topic: &TopicName) -> Option<Outgoing> {
+        let place = self.place_of_latest(topic)?;
+        let removed = self.messages.remove(place);
+        self.count_again();
+        removed
     }
 
     /// Keeps what the test wants to keep.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&Outgoing) -> bool) {
         self.messages.retain(keep);
+        self.count_again();
+    }
+
+    fn place_of_latest(&self, topic: &TopicName) -> Option<usize> {
+        let number = *self.latest.as_ref()?.get(topic)?;
+        usize::try_from(number.wrapping_sub(self.first)).ok()
+    }
+
+    fn count_again(&mut self) {
         if let Some(latest) = &mut self.latest {
             latest.clear();
             for (place, queued) in (0..).zip(&self.messages) {

@@ -88,6 +88,11 @@ impl Reports {
     }
 
     #[inline(always)]
+    /// Whether there is a store.
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
         self.events.push_back(Event::Completed(token, outcome));
     }

@@ -155,3 +155,21 @@ fn the_store_follows() {
         assert_eq!(held.len(), 1, "{overflow:?}");
     }
 }
+
+/// [MQTT-4.6.0-1]: with a store the latest message goes to the end of the queue. What is stored has the order of acceptance,
+/// and after a crash what was sent is sent again in the order of its first sending.
+#[test]
+fn with_a_store_the_order_of_sending_is_that_of_acceptance() {
+    let limits = Limits { queue_messages: 2, overflow: Overflow::KeepLatest, ..Limits::default() };
+    let mut pair = Pair::new(Config { limits, durable: true, ..config(Version::V5) });
+    queue(&mut pair, "a", "1");
+    queue(&mut pair, "b", "2");
+    queue(&mut pair, "a", "3");
+    assert_eq!(pair.completed().1, Outcome::Dropped);
+    queue(&mut pair, "b", "4");
+    assert_eq!(pair.completed().1, Outcome::Dropped);
+    pair.connect(connack());
+    pair.expect(publish("a", "3").qos1(1));
+    pair.expect(publish("b", "4").qos1(2));
+    pair.expect_silence();
+}

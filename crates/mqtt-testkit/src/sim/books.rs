@@ -240,7 +240,10 @@ impl Books {
                 others().rfind(|other| self.messages[*other].topic == self.messages[number].topic)
             && bytes - self.messages[place].size < limits.queue_bytes
         {
-            self.messages[number].rank = self.messages[place].rank;
+            // With a store the order stays that of acceptance.
+            if !self.config.durable {
+                self.messages[number].rank = self.messages[place].rank;
+            }
             self.drops(place);
             return;
         }

@@ -193,7 +193,7 @@ impl Books {
                 (key, value) => return Err(format!("{key:?} holds {value:?}")),
             }
         }
-        // A store keeps the order of acceptance. It is that of sending, but for Overflow::KeepLatest.
+        // A store keeps the order of acceptance, which is that of sending.
         let mut order = Vec::new();
         for stage in [Stage::Sent, Stage::Queued] {
             order.extend((0..self.messages.len()).filter(|number| self.messages[*number].stage == stage));
