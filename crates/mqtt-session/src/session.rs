@@ -182,7 +182,7 @@ impl Session {
             );
         }
         link.output.close(&mut self.reports);
-        self.subscriptions.close(&mut self.table);
+        self.subscriptions.close(&mut self.table, &mut self.reports);
         if link.accepted {
             // `[MQTT-3.1.2-23]`
             self.session_ends = match link.negotiated.session_expiry {

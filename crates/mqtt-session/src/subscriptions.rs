@@ -193,15 +193,39 @@ impl Subscriptions {
 
     /// The connection is gone. A request whose answer never came is asked again on the next one, as a new
     /// packet: it is no part of the session `[MQTT-4.4.0-1]`.
-    pub(crate) fn close(&mut self, table: &mut InFlight) {
+    pub(crate) fn close(&mut self, table: &mut InFlight, reports: &mut Reports) {
         while let Some(awaiting) = table.pop_last(Order::Requests) {
             match awaiting {
-                Awaiting::SubAck(subscribing) => self.waiting.push_front(Request::Subscribe(subscribing)),
+                Awaiting::SubAck(subscribing) => self.ask_again(subscribing, reports),
                 Awaiting::UnsubAck(unsubscribing) => {
                     self.waiting.push_front(Request::Unsubscribe(unsubscribing));
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Asks again, but for no filter that a later request was about: that may be answered already, and would be undone.
+    /// What the application asked for is then given up as a whole.
+    fn ask_again(&mut self, mut subscribing: Box<Subscribing>, reports: &mut Reports) {
+        let (token, wanted) = (subscribing.token, &mut self.wanted);
+        let stands = |filter: &TopicFilter, wanted: &BTreeMap<TopicFilter, Wanted>| {
+            wanted
+                .get(filter)
+                .is_some_and(|wanted| token.map_or(wanted.granted, |token| wanted.token == token))
+        };
+        let asked = subscribing.filters.len();
+        subscribing.filters.retain(|(filter, _)| stands(filter, wanted));
+        if subscribing.filters.len() < asked
+            && let Some(token) = token
+        {
+            for (filter, _) in subscribing.filters.drain(..) {
+                wanted.remove(&filter);
+            }
+            reports.complete(token, Outcome::Unknown);
+        }
+        if !subscribing.filters.is_empty() {
+            self.waiting.push_front(Request::Subscribe(subscribing));
         }
     }
 
@@ -234,7 +258,7 @@ impl Subscriptions {
 
     /// Completes everything: what was sent and what was not.
     pub(crate) fn abandon(&mut self, table: &mut InFlight, reports: &mut Reports) {
-        self.close(table);
+        self.close(table, reports);
         for request in self.waiting.drain(..) {
             let (token, sent) = match request {
                 Request::Subscribe(request) => (request.token, request.sent),

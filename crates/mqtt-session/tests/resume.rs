@@ -4,7 +4,8 @@ use core::time::Duration;
 use mqtt_codec::{PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_session::{CleanStart, Config, End, OnSessionLost, Outcome, ProtocolError};
 use mqtt_testkit::packets::{
-    connack, connack_with_session, disconnect, puback, pubcomp, publish, pubrec, pubrel,
+    connack, connack_with_session, disconnect, puback, pubcomp, publish, pubrec, pubrel, suback, subscribe,
+    unsuback,
 };
 use mqtt_testkit::pair::{Pair, acked, config, message};
 
@@ -365,4 +366,55 @@ fn giving_up_completes_every_token() {
     assert_eq!(pair.completed(), (unsubscribe, Outcome::NotSent));
     pair.expect_no_event();
     assert_eq!((pair.session.queued(), pair.session.in_flight(), pair.session.queued_bytes()), (0, 0, 0));
+}
+
+/// The session subscribes again by itself, the application unsubscribes meanwhile and hears of its success; the answer to
+/// the session's own request never comes. What is asked again then leaves that filter out.
+#[test]
+fn what_was_unsubscribed_is_not_subscribed_again() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let mut pair = Pair::connected(config(version));
+        pair.subscribe(&[("a", QoS::AtLeastOnce), ("b", QoS::AtLeastOnce)]);
+        pair.received();
+        pair.send(suback(1, &[ReasonCode::GRANTED_QOS_1, ReasonCode::GRANTED_QOS_1]));
+        pair.completed();
+        pair.cut();
+        pair.ended();
+        pair.connect(connack());
+        pair.expect(subscribe(2, [("a", QoS::AtLeastOnce), ("b", QoS::AtLeastOnce)]));
+        pair.unsubscribe(&["a"]);
+        pair.received();
+        let codes: &[ReasonCode] = if version.is_v5() { &[ReasonCode::SUCCESS] } else { &[] };
+        pair.send(unsuback(3, codes));
+        assert!(matches!(pair.completed().1, Outcome::Unsubscribed { .. }));
+        pair.cut();
+        pair.ended();
+        pair.resume();
+        pair.expect(subscribe(4, [("b", QoS::AtLeastOnce)]));
+        pair.expect_silence();
+    }
+}
+
+/// An earlier request without an answer is not asked again after a later one for the same filter was answered: it would
+/// undo that. It may or may not have had its effect.
+#[test]
+fn an_earlier_request_does_not_undo_a_later_one() {
+    for version in ALL {
+        let mut pair = Pair::connected(config(version));
+        let first = pair.subscribe(&[("a", QoS::AtMostOnce), ("b", QoS::AtMostOnce)]);
+        let second = pair.subscribe(&[("a", QoS::ExactlyOnce)]);
+        pair.received();
+        pair.received();
+        pair.send(suback(2, &[ReasonCode::GRANTED_QOS_2]));
+        assert_eq!(pair.completed().0, second);
+        pair.cut();
+        pair.ended();
+        assert_eq!(pair.completed(), (first, Outcome::Unknown));
+        pair.resume();
+        if version == Version::V3_1 {
+            // It cannot know that the server has it still.
+            pair.expect(subscribe(3, [("a", QoS::ExactlyOnce)]));
+        }
+        pair.expect_silence();
+    }
 }

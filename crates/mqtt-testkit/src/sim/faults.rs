@@ -93,6 +93,7 @@ impl World<'_, '_> {
         }
         if let Some(conversation) = &mut self.server.conversation {
             conversation.said.clear();
+            conversation.lied = true;
         }
     }
 }
