@@ -7,6 +7,7 @@ use crate::ack::{Ack, Answer};
 use crate::delivery::{Delivery, Effects, HolderId, Inbox, Taker, share};
 use crate::trie::Trie;
 use core::task::Waker;
+use foldhash::fast::RandomState;
 use mqtt_session::{AckToken, Message, QoS, TopicFilter};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,11 +18,11 @@ pub(crate) struct Router {
     /// Places in `entries` to use again.
     free: Vec<EntryId>,
     by_filter: HashMap<TopicFilter, EntryId>,
-    by_identifier: HashMap<u32, Identified>,
+    by_identifier: HashMap<u32, Identified, RandomState>,
     /// Identifiers of filters that were given up lately: messages may still come under them.
     gone: VecDeque<u32>,
     tree: Trie<EntryId>,
-    holders: HashMap<HolderId, Holder>,
+    holders: HashMap<HolderId, Holder, RandomState>,
     /// Those that take what no filter takes.
     unmatched: Vec<Taker>,
     /// What nobody takes is kept for a while: the subscriptions of a resumed session may still be on their way.
@@ -69,10 +70,10 @@ impl Router {
             entries: Vec::new(),
             free: Vec::new(),
             by_filter: HashMap::new(),
-            by_identifier: HashMap::new(),
+            by_identifier: HashMap::default(),
             gone: VecDeque::new(),
             tree: Trie::new(),
-            holders: HashMap::new(),
+            holders: HashMap::default(),
             unmatched: Vec::new(),
             holding: false,
             held: VecDeque::new(),
