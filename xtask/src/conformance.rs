@@ -28,8 +28,7 @@ use suite::Suite;
 use tables::{Skip, Statement, Tables};
 
 /// Whether a statement that takes a peer to show fails without a socket case, instead of being counted.
-/// Two are left: the client never refuses a message by PUBREC [MQTT-4.3.3-9], nor can a peer make memory run out
-/// [MQTT-4.8.0-2/3.1.1].
+/// One is left: no peer can make memory run out [MQTT-4.8.0-2/3.1.1].
 const PEER_NEEDS_SOCKET: bool = false;
 
 #[derive(clap::Args, Default)]

@@ -324,6 +324,7 @@ impl Driver {
             let connecting = if self.up_since.is_none() { Some(deadline) } else { None };
             if !self.clock.poll(cx, now, self.next_timeout(connecting)) {
                 link.rest();
+                self.session.rest();
                 return Poll::Pending;
             }
         }

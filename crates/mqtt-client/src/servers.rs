@@ -82,7 +82,8 @@ pub enum ServerOrder {
 
 impl Servers {
     pub(crate) fn new(first: Server, others: Vec<Server>, order: ServerOrder, follow: bool) -> Self {
-        let own = [first.clone()].into_iter().chain(others).collect();
+        let mut own: Vec<Server> = [first.clone()].into_iter().chain(others).collect();
+        own.shrink_to_fit();
         let (left, referred) = (VecDeque::new(), VecDeque::new());
         let mut servers = Self { own, left, referred, current: first, order, follow, hops: 0 };
         servers.begin_round();
@@ -137,6 +138,7 @@ impl Servers {
         if let Some(first) = self.left.pop_front() {
             self.current = first;
         }
+        self.left.shrink_to_fit();
     }
 
     /// Takes the servers that the cause names for the next ones. Section 4.11: 0x9C means for now,

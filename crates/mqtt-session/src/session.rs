@@ -402,6 +402,12 @@ impl Session {
         self.reports.ops.pop_front()
     }
 
+    /// Nothing happens for a while, as far as the driver knows: gives back memory that an idle session does not need.
+    /// It takes it anew with the next event.
+    pub fn rest(&mut self) {
+        self.reports.rest();
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout); `None`: not before something else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -88,6 +88,15 @@ impl Reports {
     }
 
     #[inline(always)]
+    pub(crate) fn rest(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        if self.ops.is_empty() {
+            self.ops = VecDeque::new();
+        }
+    }
+
     /// Whether there is a store.
     pub(crate) const fn is_durable(&self) -> bool {
         self.durable
