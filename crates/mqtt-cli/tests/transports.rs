@@ -147,7 +147,9 @@ fn through_a_proxy() {
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap();
         String::from_utf8_lossy(&asked[..read]).into_owned()
     });
-    publish(&["-h", "broker.example", "-p", "1884", "--proxy", &url]).with(2).saying(&["the proxy does not allow"]);
+    publish(&["-h", "broker.example", "-p", "1884", "--proxy", &url])
+        .with(2)
+        .saying(&["the proxy does not allow"]);
     assert!(proxy.join().unwrap().starts_with("CONNECT broker.example:1884 HTTP/1.1"));
     publish(&["--proxy", "ftp://x"]).with(1).saying(&["--proxy", "socks5://"]);
 }
