@@ -57,7 +57,7 @@ async fn receive_all(mut subscription: Subscription, base: &str, qos: QoS, limit
     }
 }
 
-/// {3.1, 3.1.1, 5.0} x {QoS 0, 1, 2} x {publish, subscribe}: complete and in order [MQTT-4.6.0-6].
+/// {3.1, 3.1.1, 5.0} x {QoS 0, 1, 2} x {publish, subscribe}: complete and in order.
 async fn matrix(stand: Stand) {
     let limit = stand.kind.limit(&stand.server);
     let observer = stand.observer().await.expect("the observer connects");
