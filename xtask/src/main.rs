@@ -2,6 +2,7 @@
 //! own and opens with what it does.
 
 mod bench;
+mod brokers;
 mod ci;
 mod conformance;
 mod features;
@@ -41,6 +42,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Play simulations of the session: a seed decides what is done and what goes wrong
     Sim(sim::Options),
+    /// Hold the client against each server and transport, and print a table
+    Brokers,
     /// Run the measurements of benches/
     Bench(bench::Options),
     /// Run the tests that cite a statement of the standards, and report statement by statement
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::NoStd(options) => no_std::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
+        Task::Brokers => brokers::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Conformance(options) => conformance::run(&options),
     };

@@ -53,13 +53,14 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// Server to connect to: a name, an address, or mqtt://name
+    /// Server to connect to: a name, an address, or a URL such as mqtts://name
     #[arg(short = 'h', long, value_name = "HOST", default_value = "localhost")]
     pub(crate) host: String,
-    /// Port to connect to [default: 1883]
+    /// Port to connect to [default: 1883; with TLS 8883, with --ws 80, with both 443]
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
-    /// Server, credentials and topic at once: mqtt://USER:PASSWORD@HOST:PORT/TOPIC, where all but HOST may be missing
+    /// Server, credentials and topic at once: mqtt://USER:PASSWORD@HOST:PORT/TOPIC, where all but HOST may be missing;
+    /// also mqtts:// and quic://, and ws://HOST/PATH, wss://HOST/PATH, unix:///PATH, which have no topic
     #[arg(short = 'L', long, conflicts_with = "host")]
     pub(crate) url: Option<String>,
     /// User name
@@ -114,9 +115,52 @@ pub(crate) struct ConnectionArgs {
     /// Give up after so many seconds, with exit code 27
     #[arg(short = 'W', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) transport: TransportArgs,
     /// Accepted for mosquitto's sake: small packets are never held back here
     #[arg(long, hide = true)]
     nodelay: bool,
+}
+
+/// How to get there. Each flag of TLS turns TLS on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Transport")]
+pub(crate) struct TransportArgs {
+    /// TLS: trust the authorities in this PEM file, instead of those of the operating system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cafile: Option<PathBuf>,
+    /// TLS: trust the authorities of the operating system (beside those of --cafile)
+    #[arg(long)]
+    pub(crate) tls_use_os_certs: bool,
+    /// TLS: show this certificate, PEM, with its chain (needs --key)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// TLS: the key of --cert, PEM, not encrypted
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// TLS: offer this protocol by ALPN, such as mqtt
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(crate) tls_alpn: Option<String>,
+    /// TLS: accept any certificate from anybody; whoever sits between can read and change everything
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Connect by WebSocket, to the path /mqtt
+    #[arg(long)]
+    pub(crate) ws: bool,
+    /// Connect to this Unix socket
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port", "url", "ws", "proxy"])]
+    pub(crate) unix: Option<PathBuf>,
+    /// Connect through this proxy: socks5://[USER[:PASSWORD]@]HOST[:PORT] or http://..
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+}
+
+impl TransportArgs {
+    /// Whether a flag of TLS was given.
+    pub(crate) fn tls(&self) -> bool {
+        let named = self.cafile.is_some() || self.cert.is_some() || self.tls_alpn.is_some();
+        named || self.tls_use_os_certs || self.insecure
+    }
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,12 @@
 
 use core::future::pending;
 use core::time::Duration;
+use std::io;
 
+use mqtt_client::tls::TlsError;
 use mqtt_client::{
     Client, Closed, ConnectError, DisconnectError, Event, Events, OptionFault, ReasonCode, ReconnectPolicy,
-    State, UrlError,
+    State,
 };
 
 use crate::failure::{Exit, Failure};
@@ -132,18 +134,14 @@ pub(crate) fn ended(closed: &Closed) -> Failure {
 fn not_connected(error: &ConnectError, options: &Options) -> Failure {
     let (server, flag) = (options.server.name(), options.server.flag);
     match error {
-        ConnectError::InvalidUrl(UrlError::NotBuiltIn { scheme, .. }) => Failure::wrong(format!(
-            "{flag}: {scheme}:// is not supported, use mqtt://; this version knows plain TCP only"
-        )),
         ConnectError::InvalidUrl(fault) => Failure::wrong(format!("{flag}: {fault}")),
         ConnectError::InvalidOption { option, fault } => Failure::wrong(bad_option(option, fault)),
-        ConnectError::Io(error) => {
-            let error = error.to_string();
-            // The transport names the address that it tried, which may be what was typed.
-            let error =
-                error.strip_prefix(server).and_then(|error| error.strip_prefix(": ")).unwrap_or(&error);
-            Failure::new(Exit::Unreachable, format!("cannot reach {server}: {error}; check -h and -p"))
-        }
+        ConnectError::Io(error) => match tls_error(error) {
+            Some(tls @ (TlsError::File { .. } | TlsError::Pem { .. } | TlsError::KeyMismatch(_))) => {
+                Failure::wrong(tls.to_string())
+            }
+            tls => unreachable(error, options, tls),
+        },
         ConnectError::Timeout(limit) => Failure::new(
             Exit::Unreachable,
             format!("{server} did not answer within {} s; is it an MQTT server?", limit.as_secs()),
@@ -164,6 +162,30 @@ fn not_connected(error: &ConnectError, options: &Options) -> Failure {
     }
 }
 
+/// The failure of a transport.
+fn unreachable(error: &io::Error, options: &Options, tls: Option<&TlsError>) -> Failure {
+    let server = options.server.name();
+    let error = error.to_string();
+    // The transport names the address that it tried, which may be what was typed.
+    let error = error.strip_prefix(server).and_then(|error| error.strip_prefix(": ")).unwrap_or(&error);
+    let check = match tls {
+        None if options.server.url.starts_with("unix:") => "check the path of the socket",
+        None => "check -h and -p",
+        Some(TlsError::UnknownIssuer | TlsError::SelfSigned) => "name its authority with --cafile",
+        Some(TlsError::WrongHost { .. }) => "give -h a name that stands in it",
+        Some(TlsError::ClientCertificateRequired) => "give --cert and --key",
+        Some(TlsError::ClientCertificateRefused(_)) => "check --cert",
+        Some(TlsError::NotTls | TlsError::HandshakeClosed) => "check -p, or leave out TLS",
+        Some(TlsError::Alpn) => "check --tls-alpn",
+        Some(_) => "see to the server's certificate and TLS",
+    };
+    Failure::new(Exit::Unreachable, format!("cannot reach {server}: {error}; {check}"))
+}
+
+fn tls_error(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// The client names its methods; here they are flags.
 fn bad_option(option: &str, fault: &OptionFault) -> String {
     let flag = match option {
@@ -172,6 +194,9 @@ fn bad_option(option: &str, fault: &OptionFault) -> String {
         "credentials" | "password" => "-P",
         "session_expiry" => "-x (or -c)",
         "will" => "--will-topic",
+        "tls" => "--cafile, --cert, --key, --tls-alpn, --insecure",
+        "websocket" => "--ws",
+        "proxy" => "--proxy",
         "connect_properties"
         | "user_property"
         | "receive_maximum"

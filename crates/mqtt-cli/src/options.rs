@@ -4,11 +4,12 @@ use core::time::Duration;
 use std::process;
 
 use bytes::Bytes;
+use mqtt_client::tls::TlsOptions;
 use mqtt_client::{
     CleanStart, Client, ConnectError, PropertiesBuf, Protocol, QoS, ReconnectPolicy, TopicName, Will,
 };
 
-use crate::args::ConnectionArgs;
+use crate::args::{ConnectionArgs, TransportArgs};
 use crate::failure::Failure;
 use crate::properties::Properties;
 use crate::server::Server;
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     username: Option<String>,
     password: Option<String>,
     will: Option<Will>,
+    tls: Option<TlsOptions>,
+    proxy: Option<String>,
 }
 
 impl Options {
@@ -58,6 +61,8 @@ impl Options {
             username: args.username.clone(),
             password: args.password.clone(),
             timeout: args.timeout.map(Duration::from_secs),
+            tls: args.transport.tls().then(|| tls(&args.transport)),
+            proxy: args.transport.proxy.clone(),
             server,
             properties,
             protocol,
@@ -87,6 +92,12 @@ impl Options {
         }
         if let Some(will) = &self.will {
             builder = builder.will(will.clone());
+        }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls(tls.clone());
+        }
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy);
         }
         builder = match (&self.username, &self.password) {
             (Some(username), Some(password)) => builder.credentials(username, password.clone()),
@@ -131,6 +142,26 @@ fn session_expiry(
     }
     let for_ever = args.disable_clean_session && matches!(protocol, Protocol::V5 | Protocol::Auto);
     Ok(if asked.is_none() && for_ever { Some(SessionExpiry::NEVER) } else { asked })
+}
+
+fn tls(args: &TransportArgs) -> TlsOptions {
+    let mut options = TlsOptions::new();
+    if let Some(file) = &args.cafile {
+        options = options.ca_file(file);
+    }
+    if args.tls_use_os_certs {
+        options = options.with_platform_roots();
+    }
+    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
+        options = options.client_certificate_files(cert, key);
+    }
+    if let Some(protocol) = &args.tls_alpn {
+        options = options.alpn([protocol.as_str()]);
+    }
+    if args.insecure {
+        options = options.dangerous_accept_any_certificate();
+    }
+    options
 }
 
 fn client_id(args: &ConnectionArgs) -> Option<String> {

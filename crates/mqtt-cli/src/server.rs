@@ -1,19 +1,17 @@
-//! Where the server is: `-h`, `-p` and `-L`.
+//! Where the server is, and by which transport: `-h`, `-p`, `-L`, `--unix`, `--ws` and the flags of TLS.
 
 use core::net::Ipv6Addr;
+use std::path::{self, Path};
 
 use crate::args::ConnectionArgs;
 use crate::failure::Failure;
-
-/// The port when none is given.
-const PORT: u16 = 1883;
 
 /// What `-h`, `-p` and `-L` come to.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Server {
     /// The flag that it was given by.
     pub(crate) flag: &'static str,
-    /// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`, for the client to read.
+    /// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]` and the path of a socket, for the client to read.
     pub(crate) url: String,
     /// What follows in the URL, taken literally as `mosquitto_pub` does: a topic may hold `#`.
     pub(crate) topic: Option<String>,
@@ -21,32 +19,90 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn read(args: &ConnectionArgs) -> Result<Self, Failure> {
+        let layers = Layers { tls: args.transport.tls(), websocket: args.transport.ws };
+        if let Some(path) = &args.transport.unix {
+            return from_path(path, layers);
+        }
         let (flag, typed) = match &args.url {
             Some(url) => ("-L", url),
             None => ("-h", &args.host),
         };
         match typed.split_once("://") {
-            Some((scheme, rest)) => from_url(flag, scheme, rest, args.port),
+            Some((scheme, rest)) => from_url(flag, scheme, rest, args.port, layers),
             None if flag == "-L" => Err(Failure::wrong(format!(
                 "-L {typed}: expected mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]"
             ))),
-            None => from_host(typed, args.port.unwrap_or(PORT)),
+            None => from_host(typed, args.port, layers),
         }
     }
 
     /// The server without the credentials, for people to read.
     pub(crate) fn name(&self) -> &str {
-        let authority = self.url.split_once("://").map_or(self.url.as_str(), |(_, authority)| authority);
-        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+        let rest = self.rest();
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let start = rest.get(..end).and_then(|authority| authority.rfind('@')).map_or(0, |at| at + 1);
+        rest.get(start..).unwrap_or(rest)
     }
 
     /// Whether the URL brings a user name.
     pub(crate) fn has_user(&self) -> bool {
-        self.url.contains('@')
+        self.name() != self.rest()
+    }
+
+    fn rest(&self) -> &str {
+        self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest)
     }
 }
 
-fn from_host(host: &str, port: u16) -> Result<Server, Failure> {
+/// What lies between MQTT and TCP.
+#[derive(Clone, Copy)]
+struct Layers {
+    tls: bool,
+    websocket: bool,
+}
+
+impl Layers {
+    /// Those of a scheme; `None` for one that is not made of them.
+    fn of(scheme: &str) -> Option<Self> {
+        let (tls, websocket) = match scheme.to_ascii_lowercase().as_str() {
+            "mqtt" | "tcp" => (false, false),
+            "mqtts" | "ssl" | "tls" => (true, false),
+            "ws" => (false, true),
+            "wss" => (true, true),
+            _ => return None,
+        };
+        Some(Self { tls, websocket })
+    }
+
+    fn scheme_and_port(self) -> (&'static str, u16) {
+        match (self.tls, self.websocket) {
+            (false, false) => ("mqtt", 1883),
+            (true, false) => ("mqtts", 8883),
+            (false, true) => ("ws", 80),
+            (true, true) => ("wss", 443),
+        }
+    }
+}
+
+fn from_path(path: &Path, layers: Layers) -> Result<Server, Failure> {
+    if layers.tls {
+        return Err(Failure::wrong("--unix knows no TLS: leave out its flags"));
+    }
+    let absolute = path::absolute(path).map_err(|error| Failure::wrong(format!("--unix: {error}")))?;
+    let Some(path) = absolute.to_str() else {
+        return Err(Failure::wrong("--unix: the path is not UTF-8"));
+    };
+    let mut url = String::from("unix://");
+    for letter in path.chars() {
+        match letter {
+            '%' | '?' | '#' => url.push_str(&format!("%{:02X}", u32::from(letter))),
+            letter => url.push(letter),
+        }
+    }
+    Ok(Server { flag: "--unix", url, topic: None })
+}
+
+fn from_host(host: &str, port: Option<u16>, layers: Layers) -> Result<Server, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = match bare.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
@@ -60,12 +116,26 @@ fn from_host(host: &str, port: u16) -> Result<Server, Failure> {
         }
         Err(_) => bare.to_owned(),
     };
-    Ok(Server { flag: "-h", url: format!("mqtt://{host}:{port}"), topic: None })
+    let (scheme, default_port) = layers.scheme_and_port();
+    let port = port.unwrap_or(default_port);
+    Ok(Server { flag: "-h", url: format!("{scheme}://{host}:{port}"), topic: None })
 }
 
-/// The client judges scheme and authority; only the topic and a port of `-p` are told apart here.
-fn from_url(flag: &'static str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Server, Failure> {
-    let (authority, topic) = rest.split_once('/').unwrap_or((rest, ""));
+/// The client judges scheme and authority; told apart here are a port of `-p`, further layers, and what follows: a topic,
+/// but the path of a WebSocket or a Unix socket.
+fn from_url(
+    flag: &'static str,
+    scheme: &str,
+    rest: &str,
+    port: Option<u16>,
+    layers: Layers,
+) -> Result<Server, Failure> {
+    let named = Layers::of(scheme);
+    if named.is_none() && layers.websocket {
+        return Err(Failure::wrong(format!("--ws does not go with {scheme}://")));
+    }
+    let has_path = named.is_some_and(|layers| layers.websocket) || scheme.eq_ignore_ascii_case("unix");
+    let (authority, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
     let port = match port {
@@ -75,8 +145,17 @@ fn from_url(flag: &'static str, scheme: &str, rest: &str, port: Option<u16>) -> 
         Some(port) => format!(":{port}"),
         None => String::new(),
     };
+    let scheme = match named {
+        Some(named) => {
+            let all = Layers { tls: named.tls || layers.tls, websocket: named.websocket || layers.websocket };
+            all.scheme_and_port().0
+        }
+        None => scheme,
+    };
+    let (path, topic) =
+        if has_path { (behind, "") } else { ("", behind.strip_prefix('/').unwrap_or(behind)) };
     let topic = Some(topic.to_owned()).filter(|topic| !topic.is_empty());
-    Ok(Server { flag, url: format!("{scheme}://{authority}{port}"), topic })
+    Ok(Server { flag, url: format!("{scheme}://{authority}{port}{path}"), topic })
 }
 
 #[cfg(test)]
@@ -119,6 +198,36 @@ mod tests {
         assert_eq!(url(&["-h", "mqtt://broker/", "-p", "1884"]), "mqtt://broker:1884");
         assert_eq!(url(&["-L", "mqtt://[::1]", "-p", "1884"]), "mqtt://[::1]:1884");
         assert!(read(&["-h", "mqtt://broker:1884", "-p", "1885"]).is_err());
+    }
+
+    #[test]
+    fn flags_choose_the_transport_and_its_port() {
+        for (typed, expected) in [
+            (&["--cafile", "ca.pem"][..], "mqtts://localhost:8883"),
+            (&["--insecure", "-p", "1884"], "mqtts://localhost:1884"),
+            (&["--tls-use-os-certs", "-L", "mqtt://host/topic"], "mqtts://host"),
+            (&["--ws"], "ws://localhost:80"),
+            (&["--ws", "--tls-alpn", "mqtt", "-h", "host"], "wss://host:443"),
+            (&["--ws", "-L", "mqtts://host:9/topic"], "wss://host:9"),
+            (&["-L", "ws://me:pw@host/a/b?c=d/e@f", "-p", "9"], "ws://me:pw@host:9/a/b?c=d/e@f"),
+            (&["-h", "QUIC://host"], "QUIC://host"),
+            (&["-L", "unix:///run/mqtt.sock"], "unix:///run/mqtt.sock"),
+            (&["--unix", "/run/a b%1.sock"], "unix:///run/a b%251.sock"),
+        ] {
+            assert_eq!(url(typed), expected, "{typed:?}");
+        }
+        for typed in [&["--ws", "-L", "quic://host"][..], &["--unix", "/x", "--insecure"]] {
+            assert!(read(typed).is_err(), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_has_no_credentials() {
+        let name = |url: &str| {
+            read(&["-L", url]).map(|server| (server.name().to_owned(), server.has_user())).unwrap()
+        };
+        assert_eq!(name("ws://me:pw@host/a@b"), ("host/a@b".to_owned(), true));
+        assert_eq!(name("unix:///run/a@b"), ("/run/a@b".to_owned(), false));
     }
 
     #[test]

@@ -8,27 +8,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::failure::{Exit, Failure};
 
 /// Flags that `mosquitto_pub` or `mosquitto_sub` has, and why they are not accepted.
-const NOT_HERE: [(&[&str], &str); 3] = [
+const NOT_HERE: [(&[&str], &str); 4] = [
     (
-        &[
-            "--cafile",
-            "--capath",
-            "--cert",
-            "--key",
-            "--keyform",
-            "--ciphers",
-            "--insecure",
-            "--tls-version",
-            "--tls-alpn",
-            "--tls-engine",
-            "--tls-engine-kpass-sha1",
-            "--tls-use-os-certs",
-            "--psk",
-            "--psk-identity",
-        ],
-        "this version speaks plain MQTT over TCP only, not TLS",
+        &["--capath", "--keyform", "--ciphers", "--tls-version", "--psk", "--psk-identity"],
+        "TLS is 1.2 or 1.3 with --cafile, --cert and --key in PEM",
     ),
-    (&["--unix", "--proxy", "-A", "-S"], "this version connects by TCP to -h and -p only"),
+    (&["--tls-engine", "--tls-engine-kpass-sha1"], "the key is read from the file of --key"),
+    (&["-A", "-S"], "this version connects to -h and -p from any address"),
     (&["--pretty", "--random-filter"], "pipe the output through a program for that"),
 ];
 
@@ -102,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_mosquitto_has_and_this_has_not_is_named() {
-        assert!(refusal("mqtt pub --cafile ca.crt").contains("not TLS"));
+        assert!(refusal("mqtt pub --capath certs").contains("--cafile"));
         assert!(refusal("mqtt sub -A 127.0.0.1").starts_with("-A is not supported"));
     }
 }

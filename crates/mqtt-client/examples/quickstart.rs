@@ -3,7 +3,11 @@
 //! ```sh
 //! cargo run --example quickstart                       # with a small broker of its own
 //! cargo run --example quickstart mqtt://localhost:1883 # with a broker that runs there
+//! cargo run --example quickstart mqtts://broker.example
+//! SSL_CERT_FILE=ca.pem cargo run --example quickstart mqtts://localhost:8883 # an authority of one's own
 //! ```
+//!
+//! So do `ws://`, `wss://`, `quic://` and `unix:///PATH`; beside the workspace's other crates no feature need be named.
 
 use core::error::Error;
 use mqtt_client::{Protocol, QoS, connect};

@@ -1,6 +1,6 @@
 //! An MQTT client for tokio: 3.1, 3.1.1 and 5.0, one task that it owns, and an honest word on the fate of every message.
 //!
-//! What it does not do: nothing is kept on disk, so what is queued ends with the process; of the transports only TCP is built in, see [`transport`] for how to bring another. Packets are not shown:
+//! What it does not do: nothing is kept on disk, so what is queued ends with the process. Packets are not shown:
 //! those who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
 //!
 //! ```no_run
@@ -33,6 +33,21 @@
 //! lost, with growing, random delays ([`ReconnectPolicy`]). Subscriptions and unfinished deliveries are carried across.
 //! What trying again cannot mend, such as bad credentials or a takeover by another client of the same name, ends the
 //! client. [`Client::status`] and [`Client::events`] tell.
+//!
+//! # When it does not connect
+//!
+//! | [`ConnectError`] | what it means, and what to do |
+//! | --- | --- |
+//! | `InvalidUrl`, `InvalidOption` | the text names the mistake, or the feature of this crate that the URL needs |
+//! | `Io`: connection refused, no such host | no server listens there: mend host or port, or wait; the client tries again |
+//! | `Io` around a `TlsError` | see the table of [mqtt-transport-tls](https://docs.rs/mqtt-transport-tls): mostly `TlsOptions::ca_file` |
+//! | `Io` around a `WebSocketError` | see the table of [mqtt-transport-ws](https://docs.rs/mqtt-transport-ws): mostly the path of the URL |
+//! | `Io` from a proxy or socket | see [mqtt-transport](https://docs.rs/mqtt-transport); of QUIC [mqtt-transport-quic](https://docs.rs/mqtt-transport-quic) |
+//! | `PeerClosed`, `Protocol` at the first attempt | it is no server of MQTT, or it wants TLS: try `mqtts://`, or another port |
+//! | `Timeout` | something drops the packets, such as a firewall, or the server hangs |
+//! | `Refused` | the reason code says it: credentials, client identifier, version, or a server that is busy |
+//!
+//! [`ConnectError::is_retryable`] tells whether the client tries again by itself.
 //!
 //! # Publishing
 //!

@@ -118,7 +118,10 @@ impl From<TlsError> for io::Error {
 pub(crate) fn explain_handshake(error: io::Error) -> io::Error {
     match rustls_error(&error) {
         Some(reason) => named(reason).into(),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => TlsError::HandshakeClosed.into(),
+        // A server that closes without reading what it got resets the connection.
+        None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            TlsError::HandshakeClosed.into()
+        }
         None => error,
     }
 }
