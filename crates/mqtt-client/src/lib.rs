@@ -108,13 +108,33 @@
 //!
 //! # Memory
 //!
-//! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more; twice that for moments if
-//! messages give way to others ([`ConnectBuilder::queue_overflow`]). Incoming, the queue of each subscription holds its
-//! capacity and, if it waits when it is full, what one read brings, 16 KiB and under load up to 64 KiB; while one of the client's own requests is
-//! under way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
-//! ([`ConnectBuilder::receive_maximum`]). The other policies keep to the capacity. A received message shares the buffer
-//! that it was read into:
-//! [`Message::detach`] those that are kept.
+//! The most that a client holds, as a sum of named terms:
+//!
+//! ```text
+//! client     = connection + outgoing + incoming
+//! connection = 64 KiB + buffer
+//! outgoing   = k x (bytes + message) + (k x messages + in flight) x 512 B
+//! incoming   = waiting x (packet + 512 B) + buffer      as long as one subscription takes all that comes
+//!            = waiting x (buffer + 512 B)               at worst
+//! waiting    = 2 x (the sum of all capacities) + window
+//! buffer     = 2 x packet + 128 KiB
+//! ```
+//!
+//! | term | what it is |
+//! | --- | --- |
+//! | bytes, messages | the bounds of [`ConnectBuilder::queue`] |
+//! | message | the largest message that is published: topic, payload and properties |
+//! | k | 1; 2 where messages give way to others ([`ConnectBuilder::queue_overflow`]) |
+//! | in flight | what the server may leave unacknowledged, and not more than [`ConnectBuilder::in_flight`] |
+//! | packet | the largest packet that comes, and not more than [`ConnectBuilder::maximum_packet_size`] |
+//! | capacity | that of each subscription, [`SubscribeBuilder::capacity`]; what one read brings is in its double, or in `buffer` |
+//! | window | [`ConnectBuilder::receive_maximum`]; before 5.0 whatever the server allows itself |
+//!
+//! `incoming` is so large at worst because a received message shares the buffer that it was read into. A small one keeps
+//! all of it, even if its neighbours are gone: [`Message::detach`] those that are kept for long. An idle connection gives
+//! its buffers back. What the list leaves out: 16 MiB for a server that asks for acknowledgements and does not read
+//! them, after which the connection ends; a little for each subscription; up to 1,024 QoS 0 messages for
+//! [`Client::unmatched`]; and what the transport needs for itself.
 
 mod ack;
 mod address;
