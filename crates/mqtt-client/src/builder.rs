@@ -405,7 +405,7 @@ impl ConnectBuilder {
         let shared = Arc::new(Shared::new(plan.queue()));
         let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
         let driver = Driver::new(plan, session, shared.clone(), status, first);
-        runtime.spawn(Box::new(driver).run());
+        runtime.spawn(Box::new(driver).run_in_span());
         Ok(Client::new(shared, changes))
     }
 

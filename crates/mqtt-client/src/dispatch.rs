@@ -180,7 +180,7 @@ impl Driver {
                 SessionEvent::Ended(end) => self.ended = Some(end),
                 SessionEvent::SubscriptionLost(filter, reason) => {
                     self.router.drop_filter(&filter, &mut self.effects);
-                    self.shared.announce(&Event::SubscriptionLost(filter, reason));
+                    self.announce(&Event::SubscriptionLost(filter, reason));
                 }
                 SessionEvent::Challenge(auth) => self.challenged(&auth),
                 _ => {}
@@ -250,7 +250,7 @@ impl Driver {
             }
             self.handle_early();
         }
-        self.shared.announce(&Event::Connected(connected));
+        self.announce(&Event::Connected(connected));
         if let Some(first) = self.first.take() {
             // A receiver that is gone has dropped its handle too, which ends the client.
             _ = first.send(Ok(()));

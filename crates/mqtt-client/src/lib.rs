@@ -106,6 +106,14 @@
 //! With the feature `blocking` everything that is awaited can be waited for, under the same names: see the module of that
 //! name.
 //!
+//! # Observing
+//!
+//! [`Client::status`] and [`Client::events`] are for the program itself. For those who operate it there is the feature
+//! `tracing`, off by default: a span `mqtt` for each client, with `client_id` and `server`; in it, at level info,
+//! connecting, connected, connection lost with its cause and the time to the next attempt, and closed; and at level
+//! trace the type and size of each packet, `sent` when it is made ready and `received` when its size is known. Payloads,
+//! topics, user names and passwords are never told.
+//!
 //! # Memory
 //!
 //! The most that a client holds, as a sum of named terms:
@@ -153,10 +161,13 @@ mod driver;
 mod early;
 mod ending;
 mod error;
+#[cfg(feature = "tracing")]
+mod frames;
 mod gauges;
 mod handler;
 mod link;
 mod manual;
+mod observer;
 mod plan;
 mod presence;
 #[cfg(feature = "proxy")]
@@ -173,6 +184,7 @@ mod servers;
 mod submissions;
 mod subscribe;
 mod subscription;
+mod trace;
 mod transports;
 mod trie;
 
