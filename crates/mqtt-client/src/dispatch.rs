@@ -52,6 +52,7 @@ impl Driver {
             return self.handle_command(now, command);
         }
         for cell in self.early.push(now, command) {
+            self.observer.dropped();
             self.settle(cell, Fate::Outcome(Outcome::Dropped));
         }
     }
@@ -201,6 +202,9 @@ impl Driver {
         }
         let Some(request) = self.requests.remove(token) else { return self.note_presence(token, &outcome) };
         self.answered += usize::from(outcome != Outcome::Sent);
+        if outcome == Outcome::Dropped {
+            self.observer.dropped();
+        }
         match request {
             Request::Publish(cell) | Request::Unsubscribe(Some(cell)) => {
                 self.settle(cell, Fate::Outcome(outcome));
@@ -266,6 +270,7 @@ impl Driver {
         }
         let unclaimed = core::mem::take(&mut effects.unclaimed);
         if unclaimed > 0 {
+            self.observer.unclaimed(unclaimed);
             self.status.send_if_modified(|status| {
                 status.unclaimed += unclaimed;
                 false

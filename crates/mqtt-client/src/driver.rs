@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     pub(crate) responses: Option<Arc<Inbox>>,
     pub(crate) told: Told,
     pub(crate) ack_latency: AckLatency,
-    observer: Observer,
+    pub(crate) observer: Observer,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -103,6 +103,7 @@ impl Driver {
             identifies: false,
             next_identifier: plan.first_identifier(),
             early: Early::new(plan.queue()),
+            observer: Observer::new(&plan),
             plan,
             session,
             router: Router::new(),
@@ -113,7 +114,6 @@ impl Driver {
             responses: None,
             told: Told::default(),
             ack_latency: AckLatency::default(),
-            observer: Observer::default(),
             established: false,
             first,
             stop: None,
@@ -141,7 +141,7 @@ impl Driver {
     }
 
     /// Tells what has happened to all who listen.
-    pub(crate) fn announce(&self, event: &Event) {
+    pub(crate) fn announce(&mut self, event: &Event) {
         self.observer.event(event);
         self.shared.announce(event);
     }
@@ -497,6 +497,7 @@ impl Driver {
         };
         let open = self.requests.len() + self.early.len();
         let load = Load { queued: queued + self.early.size(), open, gauges };
+        self.observer.load(&load);
         self.shared.exchange(&mut self.exchange, load, park)
     }
 }

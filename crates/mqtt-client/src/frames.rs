@@ -10,6 +10,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    #[cfg(any(feature = "tracing", test))]
     /// Its name, section 2.1.2.
     pub(crate) fn name(self) -> &'static str {
         match self.first >> 4 {
@@ -30,6 +31,12 @@ impl Frame {
             15 => "AUTH",
             _ => "reserved",
         }
+    }
+
+    #[cfg(any(feature = "metrics", test))]
+    /// The QoS of a PUBLISH.
+    pub(crate) fn qos(self) -> Option<u8> {
+        (self.first >> 4 == 3).then_some((self.first >> 1) & 3)
     }
 }
 
@@ -73,10 +80,10 @@ impl Frames {
 mod tests {
     use super::*;
 
-    fn frames(parts: impl Iterator<Item = Vec<u8>>) -> Vec<(&'static str, usize)> {
+    fn frames(parts: impl Iterator<Item = Vec<u8>>) -> Vec<(&'static str, usize, Option<u8>)> {
         let mut frames = Frames::default();
         let mut seen = Vec::new();
-        parts.for_each(|part| frames.look(&part, |frame| seen.push((frame.name(), frame.size))));
+        parts.for_each(|part| frames.look(&part, |frame| seen.push((frame.name(), frame.size, frame.qos()))));
         seen
     }
 
@@ -85,7 +92,8 @@ mod tests {
         let mut bytes = vec![0xC0, 0, 0x32, 200, 1];
         bytes.extend([0x30; 200]);
         bytes.extend([0xD0, 0, 0x40, 2, 0, 1]);
-        let expected = [("PINGREQ", 2), ("PUBLISH", 203), ("PINGRESP", 2), ("PUBACK", 4)];
+        let expected =
+            [("PINGREQ", 2, None), ("PUBLISH", 203, Some(1)), ("PINGRESP", 2, None), ("PUBACK", 4, None)];
         for size in [1, 2, 3, 7, 100, 1000] {
             assert_eq!(frames(bytes.chunks(size).map(<[u8]>::to_vec)), expected, "{size}");
         }
@@ -93,6 +101,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_taken_as_it_comes() {
-        assert_eq!(frames(core::iter::once(vec![0x00, 0xFF, 0xFF, 0xFF, 0xFF])), [("reserved", 268_435_460)]);
+        assert_eq!(
+            frames(core::iter::once(vec![0x00, 0xFF, 0xFF, 0xFF, 0xFF])),
+            [("reserved", 268_435_460, None)]
+        );
     }
 }

@@ -114,6 +114,23 @@
 //! trace the type and size of each packet, `sent` when it is made ready and `received` when its size is known. Payloads,
 //! topics, user names and passwords are never told.
 //!
+//! The feature `metrics`, off by default, counts by the facade of that name, with whatever recorder the program has
+//! installed before it connects. Each has the label `client`, the client id:
+//!
+//! | name | kind | what it counts |
+//! | --- | --- | --- |
+//! | `mqtt_messages_sent_total` | counter | PUBLISH packets made ready to be sent, repetitions too; by label `qos` |
+//! | `mqtt_messages_received_total` | counter | PUBLISH packets received; by label `qos` |
+//! | `mqtt_bytes_sent_total`, `mqtt_bytes_received_total` | counter | bytes of all packets |
+//! | `mqtt_messages_dropped_total` | counter | messages to be sent that gave way ([`Outcome::Dropped`]) |
+//! | `mqtt_messages_unclaimed_total` | counter | messages received that no subscription took |
+//! | `mqtt_connections_total` | counter | connections that a server accepted |
+//! | `mqtt_reconnects_total` | counter | those of them that were not the first |
+//! | `mqtt_disconnects_total` | counter | attempts that failed, and connections that were lost |
+//! | `mqtt_queue_messages`, `mqtt_queue_bytes` | gauge | as [`Status::queued`] and [`Status::queued_bytes`] |
+//! | `mqtt_in_flight` | gauge | as [`Status::in_flight`] |
+//! | `mqtt_ping_round_trip_seconds` | gauge | as [`Status::ping_round_trip`]; keeps its last value |
+//!
 //! # Memory
 //!
 //! The most that a client holds, as a sum of named terms:
@@ -161,12 +178,14 @@ mod driver;
 mod early;
 mod ending;
 mod error;
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "tracing", feature = "metrics"))]
 mod frames;
 mod gauges;
 mod handler;
 mod link;
 mod manual;
+#[cfg(feature = "metrics")]
+mod meters;
 mod observer;
 mod plan;
 mod presence;

@@ -131,7 +131,7 @@ impl Plan {
         (self.options.queue, self.options.overflow)
     }
 
-    #[cfg(feature = "tracing")]
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(crate) fn client_id(&self) -> &Text {
         &self.options.client_id
     }

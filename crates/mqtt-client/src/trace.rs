@@ -4,7 +4,7 @@
 //! passwords are never told.
 
 use crate::connection::Event;
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "tracing", feature = "metrics"))]
 use crate::frames::Frame;
 use crate::plan::Plan;
 
@@ -42,12 +42,14 @@ pub(crate) fn event(_event: &Event) {
     }
 }
 
-#[cfg(feature = "tracing")]
-pub(crate) fn sent(frame: Frame) {
-    tracing::trace!(packet = frame.name(), size = frame.size, "sent");
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub(crate) fn sent(_frame: Frame) {
+    #[cfg(feature = "tracing")]
+    tracing::trace!(packet = _frame.name(), size = _frame.size, "sent");
 }
 
-#[cfg(feature = "tracing")]
-pub(crate) fn received(frame: Frame) {
-    tracing::trace!(packet = frame.name(), size = frame.size, "received");
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub(crate) fn received(_frame: Frame) {
+    #[cfg(feature = "tracing")]
+    tracing::trace!(packet = _frame.name(), size = _frame.size, "received");
 }
