@@ -152,7 +152,8 @@ impl ConnectBuilder {
 
     /// The longest silence between client and server, in whole seconds up to 65,535, section 3.1.2.10: the client sends
     /// a ping after it, and gives the connection up if that is not answered within 10 s. 60 s if it is not set; zero
-    /// turns it off. A 5.0 server may choose another.
+    /// turns it off. A 5.0 server may choose another. What the client sends takes the place of pings: a link that takes
+    /// it, but leads nowhere, is found that long after the last of it.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         match u16::try_from(whole_seconds(interval)) {
             Ok(seconds) => self.options.keep_alive = Some(seconds),
@@ -405,7 +406,7 @@ impl ConnectBuilder {
         let shared = Arc::new(Shared::new(plan.queue()));
         let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
         let driver = Driver::new(plan, session, shared.clone(), status, first);
-        runtime.spawn(Box::new(driver).run());
+        runtime.spawn(Box::new(driver).run_in_span());
         Ok(Client::new(shared, changes))
     }
 

@@ -52,6 +52,7 @@ impl Driver {
             return self.handle_command(now, command);
         }
         for cell in self.early.push(now, command) {
+            self.observer.dropped();
             self.settle(cell, Fate::Outcome(Outcome::Dropped));
         }
     }
@@ -180,7 +181,7 @@ impl Driver {
                 SessionEvent::Ended(end) => self.ended = Some(end),
                 SessionEvent::SubscriptionLost(filter, reason) => {
                     self.router.drop_filter(&filter, &mut self.effects);
-                    self.shared.announce(&Event::SubscriptionLost(filter, reason));
+                    self.announce(&Event::SubscriptionLost(filter, reason));
                 }
                 SessionEvent::Challenge(auth) => self.challenged(&auth),
                 _ => {}
@@ -201,6 +202,9 @@ impl Driver {
         }
         let Some(request) = self.requests.remove(token) else { return self.note_presence(token, &outcome) };
         self.answered += usize::from(outcome != Outcome::Sent);
+        if outcome == Outcome::Dropped {
+            self.observer.dropped();
+        }
         match request {
             Request::Publish(cell) | Request::Unsubscribe(Some(cell)) => {
                 self.settle(cell, Fate::Outcome(outcome));
@@ -250,7 +254,7 @@ impl Driver {
             }
             self.handle_early();
         }
-        self.shared.announce(&Event::Connected(connected));
+        self.announce(&Event::Connected(connected));
         if let Some(first) = self.first.take() {
             // A receiver that is gone has dropped its handle too, which ends the client.
             _ = first.send(Ok(()));
@@ -266,6 +270,7 @@ impl Driver {
         }
         let unclaimed = core::mem::take(&mut effects.unclaimed);
         if unclaimed > 0 {
+            self.observer.unclaimed(unclaimed);
             self.status.send_if_modified(|status| {
                 status.unclaimed += unclaimed;
                 false

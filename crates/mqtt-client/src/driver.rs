@@ -9,6 +9,7 @@ use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::gauges::{AckLatency, Gauges};
 use crate::link::Link;
+use crate::observer::Observer;
 use crate::plan::{Opened, Plan};
 use crate::presence::Told;
 use crate::reconnect::Backoff;
@@ -16,6 +17,7 @@ use crate::requests::Requests;
 use crate::room::Size;
 use crate::router::Router;
 use crate::submissions::{Command, Exchange, Load, Shared, Stop};
+use crate::trace;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -52,6 +54,7 @@ pub(crate) struct Driver {
     pub(crate) responses: Option<Arc<Inbox>>,
     pub(crate) told: Told,
     pub(crate) ack_latency: AckLatency,
+    pub(crate) observer: Observer,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -100,6 +103,7 @@ impl Driver {
             identifies: false,
             next_identifier: plan.first_identifier(),
             early: Early::new(plan.queue()),
+            observer: Observer::new(&plan),
             plan,
             session,
             router: Router::new(),
@@ -127,8 +131,23 @@ impl Driver {
         }
     }
 
+    pub(crate) fn run_in_span(self: Box<Self>) -> impl Future<Output = ()> {
+        #[cfg(feature = "tracing")]
+        let span = trace::span(&self.plan);
+        let life = self.run();
+        #[cfg(feature = "tracing")]
+        let life = trace::Instrument::instrument(life, span);
+        life
+    }
+
+    /// Tells what has happened to all who listen.
+    pub(crate) fn announce(&mut self, event: &Event) {
+        self.observer.event(event);
+        self.shared.announce(event);
+    }
+
     /// Boxed, because an async function keeps its argument twice.
-    pub(crate) async fn run(mut self: Box<Self>) {
+    async fn run(mut self: Box<Self>) {
         let closed = self.live().await;
         self.end(closed);
     }
@@ -158,6 +177,7 @@ impl Driver {
         self.status.send_modify(|status| {
             status.enter(State::Connecting, Clock::tokio_now());
             status.attempts += 1;
+            trace::connecting(&self.plan, status.attempts);
         });
         if !self.established {
             // Nothing is in it yet, and the version may be another one.
@@ -175,6 +195,7 @@ impl Driver {
             Err(over) => return over,
         };
         self.plan.note_opened();
+        self.observer.opened();
         if let Err(error) = self.introduce(credentials) {
             return Over::Failed(error);
         }
@@ -196,7 +217,9 @@ impl Driver {
     async fn hang_up(&mut self, link: &mut Link) {
         if core::mem::take(&mut self.last_words) {
             let now = self.clock.now();
+            let before = link.output.len();
             while self.session.poll_transmit(now, &mut link.output) {}
+            self.observer.encoded(&link.output, before);
             let session = &mut self.session;
             // The connection is over, whether this succeeds or not.
             _ = timeout(GOODBYE, link.close(|bytes| session.handle_transmitted(now, bytes))).await;
@@ -224,7 +247,7 @@ impl Driver {
         let unheard = early.chain(self.exchange.commands.drain(..)).filter_map(Command::go_unheard);
         unheard.chain(self.router.end()).for_each(Waker::wake);
         let closed = self.shared.closed().unwrap_or(closed);
-        self.shared.announce(&Event::Closed(closed.clone()));
+        self.announce(&Event::Closed(closed.clone()));
         self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
         self.shared.responses.lose();
         self.status.send_modify(|status| {
@@ -335,9 +358,11 @@ impl Driver {
     /// Fills the output. True if the session has nothing more to send now.
     fn transmit(&mut self, now: Instant, link: &mut Link) -> bool {
         while link.wants_output() {
+            let before = link.output.len();
             if !self.session.poll_transmit(now, &mut link.output) {
                 return true;
             }
+            self.observer.encoded(&link.output, before);
         }
         false
     }
@@ -370,7 +395,8 @@ impl Driver {
         }
         match link.poll_read(cx) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(ConnectError::PeerClosed)),
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok(read)) => {
+                self.observer.received(newest(&link.input, read));
                 self.answered = 0;
                 self.heard |= self.up_since.is_some();
                 self.session.handle_input(now, &mut link.input);
@@ -386,7 +412,8 @@ impl Driver {
         loop {
             match link.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Over::Failed(ConnectError::PeerClosed),
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(read)) => {
+                    self.observer.received(newest(&link.input, read));
                     self.session.handle_input(now, &mut link.input);
                     self.dispatch(now);
                     if let Some(over) = self.check_end() {
@@ -471,6 +498,12 @@ impl Driver {
         };
         let open = self.requests.len() + self.early.len();
         let load = Load { queued: queued + self.early.size(), open, gauges };
+        self.observer.load(&load);
         self.shared.exchange(&mut self.exchange, load, park)
     }
+}
+
+/// The bytes at the end, which the last read brought.
+fn newest(input: &[u8], read: usize) -> &[u8] {
+    input.get(input.len().saturating_sub(read)..).unwrap_or_default()
 }

@@ -54,7 +54,7 @@ impl Driver {
                 status.enter(State::Waiting { delay }, Clock::tokio_now());
             }
         });
-        self.shared.announce(&Event::Disconnected { cause: cause.clone(), retry_in });
+        self.announce(&Event::Disconnected { cause: cause.clone(), retry_in });
         if retry_in.is_none()
             && let Some(first) = self.first.take()
         {

@@ -1,7 +1,7 @@
 //! An MQTT client for tokio: 3.1, 3.1.1 and 5.0, one task that it owns, and an honest word on the fate of every message.
 //!
-//! What it does not do: nothing is kept on disk, so what is queued ends with the process. Packets are not shown:
-//! those who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
+//! What it does not do: nothing is kept on disk, so what is queued ends with the process. Packets are not shown: those
+//! who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
 //!
 //! ```no_run
 //! use mqtt_client::{QoS, connect};
@@ -33,6 +33,30 @@
 //! lost, with growing, random delays ([`ReconnectPolicy`]). Subscriptions and unfinished deliveries are carried across.
 //! What trying again cannot mend, such as bad credentials or a takeover by another client of the same name, ends the
 //! client. [`Client::status`] and [`Client::events`] tell.
+//!
+//! # Surviving reconnects
+//!
+//! Nothing has to be done when the connection is lost: the same [`Client`] and the same [`Subscription`]s go on. What was
+//! published waits in the queue, and what is subscribed is subscribed again if the server has lost the session. A program
+//! that is to find its session again after its own restart chooses a name, and asks the server to keep the session:
+//!
+//! ```no_run
+//! use core::time::Duration;
+//! use mqtt_client::{CleanStart, QoS, ReconnectPolicy, connect};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = connect("mqtt://broker.example")
+//!     .client_id("kitchen")
+//!     .clean_start(CleanStart::Never)
+//!     .session_expiry(Duration::from_secs(24 * 3600))
+//!     .reconnect(ReconnectPolicy::default().max_delay(Duration::from_secs(30)))
+//!     // The server may be away for now.
+//!     .start()?;
+//! // What the server has kept meanwhile waits for this for ten seconds.
+//! let mut commands = client.subscribe("home/kitchen/command").qos(QoS::AtLeastOnce).await?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # When it does not connect
 //!
@@ -116,20 +140,123 @@
 //! [`Client::drain`] waits for what is under way and says what was left, [`Client::disconnect`] says goodbye,
 //! [`Client::abort`] cuts. Dropping the last handle says goodbye too, but nobody can wait for that.
 //!
+//! ```
+//! # use core::time::Duration;
+//! # async fn example(client: mqtt_client::Client) -> Result<(), mqtt_client::DisconnectError> {
+//! let left = client.drain(Duration::from_secs(5)).await;
+//! if left > 0 {
+//!     eprintln!("{left} messages and requests have no answer");
+//! }
+//! client.disconnect().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Without async
 //!
 //! With the feature `blocking` everything that is awaited can be waited for, under the same names: see the module of that
 //! name.
 //!
+//! # Observing
+//!
+//! [`Client::status`] and [`Client::events`] are for the program itself:
+//!
+//! ```
+//! # async fn example(client: mqtt_client::Client) {
+//! use mqtt_client::Event;
+//!
+//! let mut events = client.events();
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::Connected(connected) => println!("session resumed: {}", connected.session_present),
+//!         Event::Disconnected { cause, retry_in } => println!("{cause}; next attempt in {retry_in:?}"),
+//!         Event::Closed(why) => println!("{why}"),
+//!         _ => {}
+//!     }
+//! }
+//! let status = client.status();
+//! println!("{:?}, {} queued, {} in flight", status.state, status.queued, status.in_flight);
+//! # }
+//! ```
+//!
+//! For those who operate it there is the feature
+//! `tracing`, off by default: a span `mqtt` for each client, with `client_id` and `server`; in it, at level info,
+//! connecting, connected, connection lost with its cause and the time to the next attempt, and closed; and at level
+//! trace the type and size of each packet, `sent` when it is made ready and `received` when its size is known. Payloads,
+//! topics, user names and passwords are never told.
+//!
+//! The feature `metrics`, off by default, counts by the facade of that name, with whatever recorder the program has
+//! installed before it connects. Each has the label `client`, the client id:
+//!
+//! | name | kind | what it counts |
+//! | --- | --- | --- |
+//! | `mqtt_messages_sent_total` | counter | PUBLISH packets made ready to be sent, repetitions too; by label `qos` |
+//! | `mqtt_messages_received_total` | counter | PUBLISH packets received; by label `qos` |
+//! | `mqtt_bytes_sent_total`, `mqtt_bytes_received_total` | counter | bytes of all packets |
+//! | `mqtt_messages_dropped_total` | counter | messages to be sent that gave way ([`Outcome::Dropped`]) |
+//! | `mqtt_messages_unclaimed_total` | counter | messages received that no subscription took |
+//! | `mqtt_connections_total` | counter | connections that a server accepted |
+//! | `mqtt_reconnects_total` | counter | those of them that were not the first |
+//! | `mqtt_disconnects_total` | counter | attempts that failed, and connections that were lost |
+//! | `mqtt_queue_messages`, `mqtt_queue_bytes` | gauge | as [`Status::queued`] and [`Status::queued_bytes`] |
+//! | `mqtt_in_flight` | gauge | as [`Status::in_flight`] |
+//! | `mqtt_ping_round_trip_seconds` | gauge | as [`Status::ping_round_trip`]; keeps its last value |
+//!
 //! # Memory
 //!
-//! Outgoing, a client holds what [`ConnectBuilder::queue`] allows, and one message more; twice that for moments if
-//! messages give way to others ([`ConnectBuilder::queue_overflow`]). Incoming, the queue of each subscription holds its
-//! capacity and, if it waits when it is full, what one read brings, 16 KiB and under load up to 64 KiB; while one of the client's own requests is
-//! under way, twice the capacity, and the QoS 1 and 2 messages that the server sends without an acknowledgement
-//! ([`ConnectBuilder::receive_maximum`]). The other policies keep to the capacity. A received message shares the buffer
-//! that it was read into:
-//! [`Message::detach`] those that are kept.
+//! The most that a client holds, as a sum of named terms:
+//!
+//! ```text
+//! client     = connection + outgoing + incoming
+//! connection = 64 KiB + buffer
+//! outgoing   = k x (bytes + message) + (k x messages + in flight) x 512 B
+//! incoming   = waiting x (packet + 512 B) + buffer      as long as one subscription takes all that comes
+//!            = waiting x (buffer + 512 B)               at worst
+//! waiting    = 2 x (the sum of all capacities) + window
+//! buffer     = 2 x packet + 128 KiB
+//! ```
+//!
+//! | term | what it is |
+//! | --- | --- |
+//! | bytes, messages | the bounds of [`ConnectBuilder::queue`] |
+//! | message | the largest message that is published: topic, payload and properties |
+//! | k | 1; 2 where messages give way to others ([`ConnectBuilder::queue_overflow`]) |
+//! | in flight | what the server may leave unacknowledged, and not more than [`ConnectBuilder::in_flight`] |
+//! | packet | the largest packet that comes, and not more than [`ConnectBuilder::maximum_packet_size`] |
+//! | capacity | that of each subscription, [`SubscribeBuilder::capacity`]; what one read brings is in its double, or in `buffer` |
+//! | window | [`ConnectBuilder::receive_maximum`]; before 5.0 whatever the server allows itself |
+//!
+//! `incoming` is so large at worst because a received message shares the buffer that it was read into. A small one keeps
+//! all of it, even if its neighbours are gone: [`Message::detach`] those that are kept for long. An idle connection gives
+//! its buffers back. What the list leaves out: 16 MiB for a server that asks for acknowledgements and does not read
+//! them, after which the connection ends; a little for each subscription; up to 1,024 QoS 0 messages for
+//! [`Client::unmatched`]; and what the transport needs for itself.
+//!
+//! # Coming from rumqttc or paho
+//!
+//! There is no event loop to poll and no callback to register: the client has a task of its own, and what is awaited says
+//! what became of it.
+//!
+//! | rumqttc | paho | here |
+//! | --- | --- | --- |
+//! | `MqttOptions::new(id, host, port)` | `CreateOptionsBuilder`, `ConnectOptionsBuilder` | [`connect`]`("mqtt://host:port")`, [`ConnectBuilder`] |
+//! | `AsyncClient::new`, `eventloop.poll()` in a loop | `AsyncClient::new`, `connect().await` | `connect(..).await`, or [`ConnectBuilder::start`] |
+//! | `Event::Incoming(Publish)` from `poll` | `set_message_callback`, `get_stream` | [`Subscription`], a stream for each |
+//! | `client.publish(..).await`: handed to the loop | `client.publish(..)`: a token | [`PublishBuilder::enqueue`], a [`DeliveryToken`] |
+//! | the PUBACK among the events | `token.await` | `client.publish(..).await`: an [`Outcome`] |
+//! | `try_publish` | `try_publish` | [`PublishBuilder::try_enqueue`] |
+//! | `subscribe`, and the SUBACK among the events | `subscribe(..).await` | `client.subscribe(..).await` fails if the server refuses |
+//! | `subscribe_many` | `subscribe_many` | [`Client::subscribe_all`] |
+//! | subscribing again after `ConnAck` | the same, in the connected callback | happens by itself |
+//! | polling on after an error | `automatic_reconnect`, `reconnect()` | [`ReconnectPolicy`] |
+//! | `set_last_will` | `will_message` | [`ConnectBuilder::will`], [`ConnectBuilder::presence`] |
+//! | `set_credentials` | `user_name`, `password` | [`ConnectBuilder::credentials`], [`ConnectBuilder::credentials_provider`] |
+//! | `set_inflight` | `max_inflight` | [`ConnectBuilder::in_flight`] |
+//! | capacity of the request channel | `max_buffered_messages` | [`ConnectBuilder::queue`], [`ConnectBuilder::queue_overflow`] |
+//! | `set_clean_session(false)` | `clean_session(false)` | [`ConnectBuilder::clean_start`], [`ConnectBuilder::session_expiry`] |
+//! | `v5` module | `mqtt_version(5)` | [`Protocol`]; found out if nothing is said |
+//! | `disconnect` | `disconnect` | [`Client::drain`], then [`Client::disconnect`] |
+//! | `Client` | `Client` | the module `blocking`, by the feature of that name |
 
 mod ack;
 mod address;
@@ -148,10 +275,15 @@ mod driver;
 mod early;
 mod ending;
 mod error;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod frames;
 mod gauges;
 mod handler;
 mod link;
 mod manual;
+#[cfg(feature = "metrics")]
+mod meters;
+mod observer;
 mod plan;
 mod presence;
 #[cfg(feature = "proxy")]
@@ -168,6 +300,7 @@ mod servers;
 mod submissions;
 mod subscribe;
 mod subscription;
+mod trace;
 mod transports;
 mod trie;
 

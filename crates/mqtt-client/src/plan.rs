@@ -131,6 +131,11 @@ impl Plan {
         (self.options.queue, self.options.overflow)
     }
 
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn client_id(&self) -> &Text {
+        &self.options.client_id
+    }
+
     /// A session in the current version.
     pub(crate) fn session(&self) -> Result<Session, ConnectError> {
         let config = self.config(self.version())?;

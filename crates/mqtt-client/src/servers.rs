@@ -43,6 +43,16 @@ impl Server {
         })
     }
 
+    /// Where it is, without anything secret that its URL may have.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn place(&self) -> String {
+        match &self.address {
+            Some((address, _)) if address.host.is_empty() => address.path.clone(),
+            Some((address, _)) => format!("{}:{}", address.host, address.port),
+            None => "connector".to_owned(),
+        }
+    }
+
     fn is_at(&self, other: &Self) -> bool {
         let address = |server: &Self| server.address.as_ref().map(|(address, _)| address.clone());
         address(self) == address(other)
