@@ -119,7 +119,7 @@ fn wire(packets: impl IntoIterator<Item = impl IntoPacket>) -> Vec<u8> {
 /// Writes until nobody has taken anything for a minute, or so many times.
 async fn flood(server: &mut DuplexStream, bytes: &[u8], times: usize, gauge: &mut Gauge) {
     for _ in 0..times {
-        for part in bytes.chunks(8 * KIB) {
+        for part in bytes.chunks(64 * KIB) {
             match timeout(Duration::from_secs(60), server.write_all(part)).await {
                 Ok(Ok(())) => gauge.look(),
                 Ok(Err(_)) | Err(_) => return gauge.look(),
@@ -218,7 +218,7 @@ fn a_flood_and_a_slow_consumer() {
 #[test]
 fn a_flood_and_small_messages_that_hold_large_buffers() {
     alone(async {
-        let (capacity, payload) = (100, 15 * KIB);
+        let (capacity, payload) = (100, 60 * KIB);
         let pair = [publish("fast", Bytes::from(vec![0; payload])), publish("slow", "x")];
         let packets = wire(pair);
         let (mut gauge, _client, mut server, mut subscriptions) =
