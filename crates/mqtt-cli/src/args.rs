@@ -150,7 +150,7 @@ pub(crate) struct TransportArgs {
     /// Connect to this Unix socket
     #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port", "url", "ws", "proxy"])]
     pub(crate) unix: Option<PathBuf>,
-    /// Connect through this proxy: socks5://[USER[:PASSWORD]@]HOST[:PORT] or http://..
+    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT or http://.., where all but HOST may be missing
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
 }

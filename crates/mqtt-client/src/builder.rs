@@ -153,7 +153,8 @@ impl ConnectBuilder {
     /// The longest silence between client and server, in whole seconds up to 65,535, section 3.1.2.10: the client sends
     /// a ping after it, and gives the connection up if that is not answered within 10 s. 60 s if it is not set; zero
     /// turns it off. A 5.0 server may choose another. What the client sends takes the place of pings: a link that takes
-    /// it, but leads nowhere, is found that long after the last of it.
+    /// it, but leads nowhere, is found that long after the last of it; over TCP on Linux also meanwhile, since nobody
+    /// acknowledges there what was sent (`TCP_USER_TIMEOUT`).
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         match u16::try_from(whole_seconds(interval)) {
             Ok(seconds) => self.options.keep_alive = Some(seconds),
@@ -418,7 +419,9 @@ impl ConnectBuilder {
         let address = Address::parse(&self.url)?;
         let others = self.other_urls.iter().map(|url| Address::parse(url)).collect::<Result<Vec<_>, _>>()?;
         self.transports.check(&address, &others, self.connector.is_some())?;
-        let transports = Arc::new(self.transports);
+        let mut transports = self.transports;
+        transports.user_timeout = self.options.patience();
+        let transports = Arc::new(transports);
         let server = Server::new(address, self.connector, &transports)?;
         let others = others.into_iter().map(|address| Server::new(address, None, &transports));
         let others = others.collect::<Result<Vec<_>, _>>()?;

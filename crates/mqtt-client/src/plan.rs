@@ -315,6 +315,13 @@ impl Plan {
 }
 
 impl Options {
+    /// How long a link may be dead before it has to be found out: the keep alive, and the time for the answer to a ping.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let defaults = Config::new(Version::V5, Text::default());
+        let seconds = self.keep_alive.unwrap_or(defaults.keep_alive);
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()) + defaults.ping_timeout)
+    }
+
     /// What a version forbids, by the name of the builder's method.
     fn check(&self, version: Version) -> Result<(), ConnectError> {
         let fail = |option, fault| Err(ConnectError::InvalidOption { option, fault });

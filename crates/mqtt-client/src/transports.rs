@@ -2,6 +2,7 @@
 
 use crate::address::{Address, Scheme};
 use crate::error::{ConnectError, OptionFault};
+use core::time::Duration;
 use mqtt_transport::{Connect, Tcp};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use mqtt_transport_ws::{WebSocket, WebSocketOptions};
 /// How to reach servers, beside what their URLs say.
 #[derive(Default)]
 pub(crate) struct Transports {
+    /// How long what was written may stay unacknowledged by the other side's TCP: what the client sends takes the place of
+    /// its pings, and on a link that is half open nobody answers either.
+    pub(crate) user_timeout: Option<Duration>,
     #[cfg(feature = "tls")]
     tls: Option<TlsSource>,
     #[cfg(feature = "ws")]
@@ -109,7 +113,15 @@ impl Transports {
         if let Some(proxy) = &self.proxy {
             return proxy.connector(&address.host, address.port);
         }
-        Arc::new(Tcp::new(address.host.as_str(), address.port))
+        Arc::new(self.direct(address))
+    }
+
+    fn direct(&self, address: &Address) -> Tcp {
+        let tcp = Tcp::new(address.host.as_str(), address.port);
+        match self.user_timeout {
+            Some(timeout) => tcp.user_timeout(timeout),
+            None => tcp,
+        }
     }
 
     #[cfg(feature = "tls")]
@@ -151,4 +163,18 @@ impl Transports {
 #[cfg(any(feature = "tls", feature = "ws"))]
 fn wrong(option: &'static str, why: String) -> ConnectError {
     ConnectError::InvalidOption { option, fault: OptionFault::Transport(why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_nobody_acknowledges_breaks() {
+        let address = Address::parse("mqtt://host").unwrap();
+        let patience = Duration::from_secs(70);
+        let transports = Transports { user_timeout: Some(patience), ..Transports::default() };
+        assert_eq!(transports.direct(&address), Tcp::new("host", 1883).user_timeout(patience));
+        assert_eq!(Transports::default().direct(&address), Tcp::new("host", 1883));
+    }
 }
