@@ -331,6 +331,14 @@ impl ConnectBuilder {
         self
     }
 
+    /// Acknowledges and drops a received message whose topic name is none, such as `a/#`, and
+    /// [counts](crate::Status::skipped) it. If it is not set, such a message ends the connection, as the standard has it; a
+    /// server that keeps one for this client then ends each connection anew.
+    pub fn skip_misnamed(mut self, skip: bool) -> Self {
+        self.options.skip_misnamed = skip;
+        self
+    }
+
     /// QoS 1 and 2 messages that are sent and not yet acknowledged. If it is not set: on 5.0 as many as the server's
     /// Receive Maximum allows, before 5.0, where a server cannot tell how many it takes, 20. More is faster over long
     /// distances, but some servers silently drop what is above a limit of theirs.

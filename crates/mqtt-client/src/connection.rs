@@ -45,6 +45,9 @@ pub struct Status {
     pub ack_latency: Option<Duration>,
     /// Messages that were received and that no subscription took.
     pub unclaimed: u64,
+    /// Messages that were received and skipped because their topic name is none
+    /// ([`ConnectBuilder::skip_misnamed`](crate::ConnectBuilder::skip_misnamed)).
+    pub skipped: u64,
 }
 
 impl Status {
@@ -64,6 +67,7 @@ impl Status {
             ping_round_trip: None,
             ack_latency: None,
             unclaimed: 0,
+            skipped: 0,
         }
     }
 

@@ -183,6 +183,7 @@ impl Driver {
                     self.router.drop_filter(&filter, &mut self.effects);
                     self.announce(&Event::SubscriptionLost(filter, reason));
                 }
+                SessionEvent::Skipped(_) => self.status.send_modify(|status| status.skipped += 1),
                 SessionEvent::Challenge(auth) => self.challenged(&auth),
                 _ => {}
             }

@@ -70,6 +70,7 @@ pub(crate) struct Options {
     pub(crate) overflow: Overflow,
     pub(crate) retransmit_after: Option<Duration>,
     pub(crate) set_aside_after: Option<NonZeroU32>,
+    pub(crate) skip_misnamed: bool,
 }
 
 /// A transport, and what CONNECT shall say on it.
@@ -301,6 +302,7 @@ impl Plan {
             on_session_lost: options.on_session_lost,
             retransmit_after: options.retransmit_after,
             set_aside_after: options.set_aside_after,
+            skip_misnamed: options.skip_misnamed,
             limits: Limits {
                 queue_messages: queue.messages,
                 queue_bytes: queue.bytes,

@@ -299,3 +299,20 @@ fn secrets_are_not_shown() {
     let shown = format!("{builder:?}");
     assert!(!shown.contains("secret") && !shown.contains("anna"), "{shown}");
 }
+
+/// A message whose topic name is none is skipped and counted, if that was chosen.
+#[tokio::test(start_paused = true)]
+async fn a_misnamed_message_can_be_skipped() {
+    let (mut stage, builder) = Stage::new();
+    let (client, mut server) = tokio::join!(builder.skip_misnamed(true), async {
+        let mut server = stage.accept().await;
+        server.expect_connect().await;
+        server.send(connack()).await;
+        server
+    });
+    let client = client.unwrap();
+    server.send_hex("32 08 00 02 61 23 00 07 00 78").await;
+    server.expect_hex("40 03 00 07 90").await;
+    assert_eq!(client.status().skipped, 1);
+    client.publish("a", "still here").await.unwrap();
+}

@@ -6,7 +6,7 @@ use crate::packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketType, Publish, PublishFields, Sender, SubAck,
     Subscribe, UnsubAck, Unsubscribe,
 };
-use crate::scalar::PacketId;
+use crate::scalar::{Delivery, PacketId};
 use crate::version::Version;
 use crate::wire::error_of;
 use alloc::boxed::Box;
@@ -68,7 +68,8 @@ impl Decoder {
 
     /// Takes the next packet off the front of `input`; `None` if it is not complete: read more and call again.
     ///
-    /// After an error the stream has no known packet boundary any more: close the connection.
+    /// After an error the stream has no known packet boundary any more: close the connection. The one exception is
+    /// [`skip_misnamed`](Self::skip_misnamed).
     #[inline]
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         let Some(version) = self.version else { return self.decode_first(input) };
@@ -86,6 +87,27 @@ impl Decoder {
             self.decode_publish(&header, input, version)
         } else {
             self.decode_other(&header, input, version)
+        }
+    }
+
+    /// Takes a PUBLISH off the front of `input` that [`decode`](Self::decode) has refused because its topic name is none, for
+    /// those who would rather miss a message than the connection. Says how it is to be acknowledged. `None`, and
+    /// nothing is taken, if something else is wrong with it.
+    pub fn skip_misnamed(&mut self, input: &mut BytesMut) -> Option<Delivery> {
+        let version = self.version?;
+        let header = FixedHeader::read(input, version).ok()??;
+        self.check_header(&header, version).ok()?;
+        // The same packet with a name that is one has to be in order.
+        let mut renamed = BytesMut::from(input.get(..header.size)?);
+        let (length, rest) = renamed.get_mut(header.len..)?.split_at_mut_checked(2)?;
+        let length = usize::from(u16::from_be_bytes([*length.first()?, *length.last()?]));
+        rest.get_mut(..length)?.fill(b'x');
+        match self.decode(&mut renamed) {
+            Ok(Some(Packet::Publish(publish))) => {
+                input.advance(header.size);
+                Some(publish.delivery())
+            }
+            _ => None,
         }
     }
 

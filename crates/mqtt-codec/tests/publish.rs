@@ -2,7 +2,7 @@
 
 mod common;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::properties::publish;
 use common::{
     VERSIONS, accept, body, cannot_encode, decode_with, encode, hex, id, no_properties, packet_type, refuse,
@@ -275,4 +275,34 @@ fn parts_of_v5_are_refused_by_name_before_it() {
     }
     let received = publish(Delivery::AtMostOnce, "a", &properties, b"").unwrap();
     cannot_encode(Version::V3_1_1, &Packet::Publish(received));
+}
+
+/// A PUBLISH whose only fault is its topic name can be taken off the stream.
+#[test]
+fn a_misnamed_publish_can_be_skipped() {
+    for (wire, delivery) in [
+        (&b"\x30\x05\x00\x02a#x"[..], Some(Delivery::AtMostOnce)),
+        (b"\x30\x05\x00\x02\xFF\xFFx", Some(Delivery::AtMostOnce)),
+        (b"\x3A\x07\x00\x02a#\x00\x07x", Some(Delivery::AtLeastOnce { id: id(7), dup: true })),
+        // No name at all, no identifier, a length beyond the end, another packet.
+        (b"\x30\x03\x00\x00x", None),
+        (b"\x32\x07\x00\x02a#\x00\x00x", None),
+        (b"\x30\x05\x00\x09a#x", None),
+        (b"\x40\x04\x00\x02a#", None),
+        (b"\x30\x05\x00\x02a#", None),
+    ] {
+        let mut input = BytesMut::from(wire);
+        input.extend_from_slice(b"\xD0\x00");
+        let before = input.clone();
+        let mut decoder = Decoder::new(Version::V3_1_1);
+        if wire.len() == 6 {
+            input.truncate(6);
+        }
+        let skipped = decoder.skip_misnamed(&mut input);
+        assert_eq!(skipped, delivery, "{wire:02X?}");
+        match skipped {
+            Some(_) => assert_eq!(decoder.decode(&mut input), Ok(Some(Packet::PingResp))),
+            None => assert!(before.starts_with(&input)),
+        }
+    }
 }

@@ -65,6 +65,10 @@ pub struct Config {
     /// first to wait for its acknowledgement. Default: never, since what was sent in a session must be sent
     /// again `[MQTT-4.4.0-1]`.
     pub set_aside_after: Option<NonZeroU32>,
+    /// What a message is worth whose topic name is none, such as `a/#`: if set, it is acknowledged as refused (in 5.0
+    /// with 0x90), dropped and reported by [`Event::Skipped`](crate::Event::Skipped). Else it ends the connection, as the
+    /// standard has it, and a server that keeps such a message ends each one. Default: not set.
+    pub skip_misnamed: bool,
     /// What becomes of unacknowledged messages when the server has lost the session.
     pub on_session_lost: OnSessionLost,
     /// Bounds on what the session holds.
@@ -193,6 +197,7 @@ impl Config {
             authentication: None,
             retransmit_after: None,
             set_aside_after: None,
+            skip_misnamed: false,
             on_session_lost: OnSessionLost::default(),
             limits: Limits::default(),
             durable: false,

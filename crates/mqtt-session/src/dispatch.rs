@@ -1,12 +1,13 @@
 //! Packets of a connection that is up, and who takes them.
 
 use crate::error::{End, ProtocolError};
-use crate::event::{Event, Message};
+use crate::event::{AckToken, Event, Message};
 use crate::in_flight::Order;
 use crate::link::Phase;
 use crate::session::Session;
 use crate::time::Instant;
-use mqtt_codec::{Delivery, Disconnect, Packet, PacketType, Publish};
+use bytes::BytesMut;
+use mqtt_codec::{DecodeError, Delivery, Disconnect, Field, Packet, PacketType, Publish, QoS, ReasonCode};
 
 impl Session {
     pub(crate) fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), ProtocolError> {
@@ -70,17 +71,10 @@ impl Session {
         {
             return Err(ProtocolError::QosNotSupported(delivery.qos()));
         }
-        let token = match delivery {
-            Delivery::AtMostOnce => None,
-            Delivery::AtLeastOnce { id, .. } => Some(link.receiving.handle_qos1(id)?),
-            Delivery::ExactlyOnce { id, .. } => {
-                let (receiving, answers) = (&mut link.receiving, &mut link.answers);
-                match self.inbound.handle_qos2(id, receiving, answers, &mut self.reports)? {
-                    None => return Ok(()),
-                    token => token,
-                }
-            }
-        };
+        let token = self.receive(delivery)?;
+        if token.is_none() && delivery.qos() == QoS::ExactlyOnce {
+            return Ok(());
+        }
         let message = Message {
             topic,
             qos: delivery.qos(),
@@ -90,6 +84,41 @@ impl Session {
             payload: publish.into_payload(),
         };
         self.reports.events.push_back(Event::Message(message, token));
+        Ok(())
+    }
+
+    /// The right to acknowledge a message; none at QoS 0, and none for a QoS 2 message that was delivered before.
+    #[inline(always)]
+    fn receive(&mut self, delivery: Delivery) -> Result<Option<AckToken>, ProtocolError> {
+        let Some(link) = &mut self.link else { return Ok(None) };
+        match delivery {
+            Delivery::AtMostOnce => Ok(None),
+            Delivery::AtLeastOnce { id, .. } => link.receiving.handle_qos1(id).map(Some),
+            Delivery::ExactlyOnce { id, .. } => {
+                let (receiving, answers) = (&mut link.receiving, &mut link.answers);
+                self.inbound.handle_qos2(id, receiving, answers, &mut self.reports)
+            }
+        }
+    }
+
+    /// What cannot be decoded ends the connection, but for a message whose topic name is none, if it is to be skipped.
+    #[cold]
+    pub(crate) fn skip_misnamed(
+        &mut self,
+        error: DecodeError,
+        input: &mut BytesMut,
+    ) -> Result<(), ProtocolError> {
+        let refused = ProtocolError::Decode(error);
+        let misnamed = (error.packet_type(), error.field()) == (Some(PacketType::Publish), Field::TopicName);
+        let skips = self.config.skip_misnamed && misnamed;
+        let Some(link) = self.link.as_mut().filter(|link| skips && link.is_connected()) else {
+            return Err(refused);
+        };
+        let delivery = link.decoder.skip_misnamed(input).ok_or(refused)?;
+        if let Some(token) = self.receive(delivery)? {
+            self.acknowledge(token, ReasonCode::TOPIC_NAME_INVALID);
+        }
+        self.reports.events.push_back(Event::Skipped(error));
         Ok(())
     }
 

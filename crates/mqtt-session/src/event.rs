@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use mqtt_codec::{
-    Auth, PacketId, PacketType, Properties, PropertiesBuf, Property, QoS, ReasonCode, TopicFilter, TopicName,
+    Auth, DecodeError, PacketId, PacketType, Properties, PropertiesBuf, Property, QoS, ReasonCode,
+    TopicFilter, TopicName,
 };
 
 /// Something that the application should know. Taken with [`poll_event`](crate::Session::poll_event), in the
@@ -20,6 +21,9 @@ pub enum Event {
     /// A message arrived. At QoS 1 and 2 the token is to be given to
     /// [`acknowledge`](crate::Session::acknowledge) once the application has taken the message over.
     Message(Message, Option<AckToken>),
+    /// A message whose topic name is none was acknowledged and dropped, see
+    /// [`Config::skip_misnamed`](crate::Config::skip_misnamed). The error says what was wrong.
+    Skipped(DecodeError),
     /// What a publish, subscribe or unsubscribe came to. Each [`Token`] completes once.
     Completed(Token, Outcome),
     /// A filter that was granted once was refused when it was subscribed again after the loss of the session;

@@ -2,7 +2,7 @@
 
 use crate::answers::Verdict;
 use crate::config::{Config, Overflow};
-use crate::error::{End, ProtocolError, UsageError};
+use crate::error::{End, UsageError};
 use crate::event::{AckToken, Event, Message, Token};
 use crate::in_flight::{InFlight, Order};
 use crate::inbound::Inbound;
@@ -118,7 +118,7 @@ impl Session {
                     }
                     return;
                 }
-                Err(error) => Err(ProtocolError::Decode(error)),
+                Err(error) => self.skip_misnamed(error, input),
             };
             if let Err(error) = handled {
                 self.fail(error);

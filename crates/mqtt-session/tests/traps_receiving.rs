@@ -4,8 +4,8 @@
 use mqtt_codec::{ConnAck, Packet, PropertiesBuf, QoS, ReasonCode, Version};
 use mqtt_session::{AckToken, Config, End, Event, ProtocolError};
 use mqtt_testkit::packets::{
-    PublishScript, connack, connack_with_session, disconnect, puback, publish, pubrec, pubrel, suback,
-    unsuback,
+    PublishScript, connack, connack_with_session, disconnect, puback, pubcomp, publish, pubrec, pubrel,
+    suback, unsuback,
 };
 use mqtt_testkit::pair::{Pair, config, message};
 
@@ -152,6 +152,38 @@ fn trap_19_a_bad_topic_ends_the_connection_by_name() {
             pair.resume();
             pair.expect(publish("a", "waits").qos1(1).dup());
         }
+    }
+}
+
+/// Or, if the application prefers that: it is acknowledged, dropped and reported, and the connection goes on.
+#[test]
+fn trap_19_a_bad_topic_can_be_skipped() {
+    for version in ALL {
+        let v5 = version.is_v5();
+        let mut pair = Pair::connected(Config { skip_misnamed: true, ..config(version) });
+        for (first, id, answer) in [("30", "", ""), ("32", "00 07", "40"), ("34", "00 08", "50")] {
+            let size = 5 + usize::from(v5) + if id.is_empty() { 0 } else { 2 };
+            let properties = if v5 { "00" } else { "" };
+            pair.send_hex(&format!("{first} {size:02X} 00 02 61 23 {id} {properties} 78"));
+            let Some(Event::Skipped(error)) = pair.event() else { panic!("{version}, {first}") };
+            assert!(error.to_string().contains("topic"), "{error}");
+            match (answer, v5) {
+                ("", _) => {}
+                (_, true) => pair.expect_hex(&format!("{answer} 03 {id} 90")),
+                (_, false) => pair.expect_hex(&format!("{answer} 02 {id}")),
+            }
+            pair.expect_silence();
+        }
+        if !v5 {
+            pair.send(pubrel(8));
+            pair.expect(pubcomp(8));
+        }
+        pair.send(publish("a", "good"));
+        assert_eq!(pair.message().0.payload(), b"good");
+        // What else is wrong with it still ends the connection: here an identifier of zero.
+        let (size, properties) = if v5 { (8, "00") } else { (7, "") };
+        pair.send_hex(&format!("32 {size:02X} 00 02 61 23 00 00 {properties} 78"));
+        assert!(matches!(pair.ended(), End::Protocol(_)));
     }
 }
 
