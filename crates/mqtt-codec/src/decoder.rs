@@ -93,6 +93,8 @@ impl Decoder {
     /// Takes a PUBLISH off the front of `input` that [`decode`](Self::decode) has refused because its topic name is none, for
     /// those who would rather miss a message than the connection. Says how it is to be acknowledged. `None`, and
     /// nothing is taken, if something else is wrong with it.
+    #[cold]
+    #[inline(never)]
     pub fn skip_misnamed(&mut self, input: &mut BytesMut) -> Option<Delivery> {
         let version = self.version?;
         let header = FixedHeader::read(input, version).ok()??;
@@ -102,8 +104,8 @@ impl Decoder {
         let (length, rest) = renamed.get_mut(header.len..)?.split_at_mut_checked(2)?;
         let length = usize::from(u16::from_be_bytes([*length.first()?, *length.last()?]));
         rest.get_mut(..length)?.fill(b'x');
-        match self.decode(&mut renamed) {
-            Ok(Some(Packet::Publish(publish))) => {
+        match self.decode_publish(&header, &mut renamed, version) {
+            Ok(Some(Packet::Publish(publish))) if header.packet == PacketType::Publish => {
                 input.advance(header.size);
                 Some(publish.delivery())
             }

@@ -1,13 +1,13 @@
 //! Packets of a connection that is up, and who takes them.
 
 use crate::error::{End, ProtocolError};
-use crate::event::{AckToken, Event, Message};
+use crate::event::{Event, Message};
 use crate::in_flight::Order;
 use crate::link::Phase;
 use crate::session::Session;
 use crate::time::Instant;
 use bytes::BytesMut;
-use mqtt_codec::{DecodeError, Delivery, Disconnect, Field, Packet, PacketType, Publish, QoS, ReasonCode};
+use mqtt_codec::{DecodeError, Delivery, Disconnect, Field, Packet, PacketType, Publish, ReasonCode};
 
 impl Session {
     pub(crate) fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), ProtocolError> {
@@ -71,10 +71,17 @@ impl Session {
         {
             return Err(ProtocolError::QosNotSupported(delivery.qos()));
         }
-        let token = self.receive(delivery)?;
-        if token.is_none() && delivery.qos() == QoS::ExactlyOnce {
-            return Ok(());
-        }
+        let token = match delivery {
+            Delivery::AtMostOnce => None,
+            Delivery::AtLeastOnce { id, .. } => Some(link.receiving.handle_qos1(id)?),
+            Delivery::ExactlyOnce { id, .. } => {
+                let (receiving, answers) = (&mut link.receiving, &mut link.answers);
+                match self.inbound.handle_qos2(id, receiving, answers, &mut self.reports)? {
+                    None => return Ok(()),
+                    token => token,
+                }
+            }
+        };
         let message = Message {
             topic,
             qos: delivery.qos(),
@@ -87,39 +94,30 @@ impl Session {
         Ok(())
     }
 
-    /// The right to acknowledge a message; none at QoS 0, and none for a QoS 2 message that was delivered before.
-    #[inline(always)]
-    fn receive(&mut self, delivery: Delivery) -> Result<Option<AckToken>, ProtocolError> {
-        let Some(link) = &mut self.link else { return Ok(None) };
-        match delivery {
+    /// Takes a message whose topic name is none off the input, if it is to be skipped: acknowledges it as refused, and
+    /// reports it. False if this is no such message, or it is to end the connection.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn skip_misnamed(&mut self, error: DecodeError, input: &mut BytesMut) -> bool {
+        let misnamed = (error.packet_type(), error.field()) == (Some(PacketType::Publish), Field::TopicName);
+        let skips = self.config.skip_misnamed && misnamed;
+        let Some(link) = self.link.as_mut().filter(|link| skips && link.is_connected()) else { return false };
+        let Some(delivery) = link.decoder.skip_misnamed(input) else { return false };
+        let token = match delivery {
             Delivery::AtMostOnce => Ok(None),
             Delivery::AtLeastOnce { id, .. } => link.receiving.handle_qos1(id).map(Some),
             Delivery::ExactlyOnce { id, .. } => {
                 let (receiving, answers) = (&mut link.receiving, &mut link.answers);
                 self.inbound.handle_qos2(id, receiving, answers, &mut self.reports)
             }
-        }
-    }
-
-    /// What cannot be decoded ends the connection, but for a message whose topic name is none, if it is to be skipped.
-    #[cold]
-    pub(crate) fn skip_misnamed(
-        &mut self,
-        error: DecodeError,
-        input: &mut BytesMut,
-    ) -> Result<(), ProtocolError> {
-        let refused = ProtocolError::Decode(error);
-        let misnamed = (error.packet_type(), error.field()) == (Some(PacketType::Publish), Field::TopicName);
-        let skips = self.config.skip_misnamed && misnamed;
-        let Some(link) = self.link.as_mut().filter(|link| skips && link.is_connected()) else {
-            return Err(refused);
         };
-        let delivery = link.decoder.skip_misnamed(input).ok_or(refused)?;
-        if let Some(token) = self.receive(delivery)? {
-            self.acknowledge(token, ReasonCode::TOPIC_NAME_INVALID);
+        match token {
+            Ok(Some(token)) => self.acknowledge(token, ReasonCode::TOPIC_NAME_INVALID),
+            Ok(None) => {}
+            Err(error) => self.fail(error),
         }
         self.reports.events.push_back(Event::Skipped(error));
-        Ok(())
+        true
     }
 
     /// The server broke the protocol: in 5.0 it is told so, before 5.0 DISCONNECT would cancel the will

@@ -58,6 +58,7 @@ impl Receiving {
 
     /// A QoS 1 message arrived. Each is delivered: its identifier says nothing about another one that had the
     /// same `[MQTT-4.3.2-5]`.
+    #[inline(always)]
     pub(crate) fn handle_qos1(&mut self, id: PacketId) -> Result<AckToken, ProtocolError> {
         self.count()?;
         let number = self.first_puback + self.pubacks.len() as u64;
@@ -85,6 +86,7 @@ impl Receiving {
 
     /// Notes what the application says to the message of this number, and sends the PUBACKs that no earlier
     /// message holds back `[MQTT-4.6.0-2]`.
+    #[inline(always)]
     fn accept(&mut self, number: u64, verdict: Verdict, answers: &mut Answers) {
         let Some(place) = number.checked_sub(self.first_puback).and_then(|place| usize::try_from(place).ok())
         else {
@@ -171,6 +173,7 @@ impl Inbound {
 
     /// The application has taken over a message, or refused it. `link` is what the acknowledgement can go out
     /// on now.
+    #[inline(always)]
     pub(crate) fn acknowledge(
         &mut self,
         token: AckToken,

@@ -2,7 +2,7 @@
 
 use crate::answers::Verdict;
 use crate::config::{Config, Overflow};
-use crate::error::{End, UsageError};
+use crate::error::{End, ProtocolError, UsageError};
 use crate::event::{AckToken, Event, Message, Token};
 use crate::in_flight::{InFlight, Order};
 use crate::inbound::Inbound;
@@ -118,7 +118,8 @@ impl Session {
                     }
                     return;
                 }
-                Err(error) => self.skip_misnamed(error, input),
+                Err(error) if self.skip_misnamed(error, input) => continue,
+                Err(error) => Err(ProtocolError::Decode(error)),
             };
             if let Err(error) = handled {
                 self.fail(error);
@@ -273,6 +274,7 @@ impl Session {
     /// Takes over a received message, or refuses it with a reason of 0x80 or more. Before 5.0 there are no
     /// reasons, and the server hears of a plain acknowledgement. A reason that the packet cannot carry
     /// becomes 0x80 if it is an error, else 0x00. See [`AckToken`] for order and lifetime.
+    #[inline]
     pub fn acknowledge(&mut self, token: AckToken, reason: ReasonCode) {
         self.take_verdict(token, Verdict { reason, properties: None });
     }
@@ -486,6 +488,7 @@ impl Session {
         }
     }
 
+    #[inline(always)]
     fn take_verdict(&mut self, token: AckToken, mut verdict: Verdict) {
         if !self.config.version.is_v5() {
             verdict.reason = ReasonCode::SUCCESS;
