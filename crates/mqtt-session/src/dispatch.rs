@@ -114,7 +114,11 @@ impl Session {
         match token {
             Ok(Some(token)) => self.acknowledge(token, ReasonCode::TOPIC_NAME_INVALID),
             Ok(None) => {}
-            Err(error) => self.fail(error),
+            // It was one too many, whatever its name.
+            Err(too_many) => {
+                self.fail(too_many);
+                return true;
+            }
         }
         self.reports.events.push_back(Event::Skipped(error));
         true

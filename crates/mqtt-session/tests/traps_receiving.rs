@@ -187,6 +187,18 @@ fn trap_19_a_bad_topic_can_be_skipped() {
     }
 }
 
+/// One that is above our Receive Maximum ends the connection, and nothing is reported after the end `[MQTT-3.3.4-9]`.
+#[test]
+fn trap_19_a_bad_topic_counts_like_any_other() {
+    let mut pair = Pair::connected(Config { skip_misnamed: true, receive_maximum: 1, ..config(Version::V5) });
+    pair.send(publish("a", "held").qos1(1));
+    let _held = pair.message_to_acknowledge("held");
+    pair.send_hex("32 08 00 02 61 23 00 02 00 78");
+    assert_eq!(pair.ended(), End::Protocol(ProtocolError::ReceiveMaximumExceeded(1)));
+    pair.expect_no_event();
+    pair.expect(disconnect(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
+}
+
 /// Messages are acknowledged in the order in which the application is done, and the server is confused.
 /// `[MQTT-4.6.0-2]` `[MQTT-4.6.0-2/3.1.1]`: any order in, the order of the messages out.
 #[test]
