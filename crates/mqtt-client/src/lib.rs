@@ -297,6 +297,7 @@ mod responses;
 mod room;
 mod router;
 mod servers;
+mod store;
 mod submissions;
 mod subscribe;
 mod subscription;
@@ -323,12 +324,13 @@ pub use crate::queue::QueuePolicy;
 pub use crate::reconnect::ReconnectPolicy;
 pub use crate::request::RequestBuilder;
 pub use crate::servers::ServerOrder;
+pub use crate::store::{Store, StoreError, Stored};
 pub use crate::subscribe::{AckByHand, AckWhenTaken, OnMessage, SubscribeBuilder};
 pub use crate::subscription::Subscription;
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,
     PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,
-    SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
+    Snapshot, StoreKey, StoreOp, SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
 };
 pub use mqtt_transport as transport;
 #[cfg(feature = "tls")]

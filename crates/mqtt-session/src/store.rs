@@ -21,6 +21,8 @@ use mqtt_codec::{
 /// Where something is stored. Numbers grow; the order of keys is the order in which things are to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum StoreKey {
+    /// A server has accepted this client. The value is empty.
+    Begun,
     /// The client identifier that the server assigned. The value is its text.
     ClientId,
     /// A QoS 2 message that the application has accepted. The value is its PUBREC.
@@ -49,6 +51,9 @@ pub enum StoreOp {
 pub struct Snapshot {
     /// Keys and values, in any order.
     pub entries: Vec<(StoreKey, Bytes)>,
+    /// Numbers up to this one are taken, by messages that are stored and not among the entries. It may be less than
+    /// theirs.
+    pub last: u64,
 }
 
 /// A stored value that this session cannot have written.
@@ -233,7 +238,7 @@ impl Session {
             StoreKey::Message(number) | StoreKey::Exchange(number) => *number,
             _ => 0,
         };
-        session.tokens = entries.keys().map(number).max().unwrap_or(0);
+        session.tokens = entries.keys().map(number).max().unwrap_or(0).max(snapshot.last);
         for (&key, value) in &entries {
             session.restore_entry(now, key, value, &entries)?;
         }
@@ -253,7 +258,7 @@ impl Session {
             StoreKey::ClientId if self.config.client_id.is_empty() => {
                 self.client_id = Text::try_from(value.clone()).map_err(|_| damaged)?;
             }
-            StoreKey::ClientId => {}
+            StoreKey::ClientId | StoreKey::Begun => {}
             StoreKey::Received(id) => match packet(key, value, version)? {
                 Packet::PubRec(ack) if ack.id == id => self.inbound.restore(id, ack.reason),
                 _ => return Err(damaged),

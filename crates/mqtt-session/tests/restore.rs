@@ -179,7 +179,7 @@ fn after(ops: &[StoreOp]) -> BTreeMap<StoreKey, Bytes> {
 /// It must come to rest, and complete each of them once.
 fn behaviour(version: Version, ops: &[StoreOp], truth: [&Stages; 2]) -> Stages {
     let entries = after(ops).into_iter().collect();
-    let session = Session::restore(Instant::ZERO, durable(version), Snapshot { entries }).unwrap();
+    let session = Session::restore(Instant::ZERO, durable(version), Snapshot { entries, last: 0 }).unwrap();
     let held = session.queued() + session.in_flight();
     let mut pair = Pair::with_session(session);
     pair.resume();
@@ -243,7 +243,7 @@ fn check(world: &World, ops: usize) {
     // What was accepted and not released is not delivered again `[MQTT-4.3.3-10]`.
     if let (Some(before), Some(behind)) = (before, behind) {
         let entries = after(&world.ops[..ops]).into_iter().collect();
-        let session = Session::restore(Instant::ZERO, durable(world.version), Snapshot { entries }).unwrap();
+        let session = Session::restore(Instant::ZERO, durable(world.version), Snapshot { entries, last: 0 }).unwrap();
         let mut pair = Pair::with_session(session);
         pair.resume();
         for id in before.received.iter().filter(|id| behind.received.contains(id)) {

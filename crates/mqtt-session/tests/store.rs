@@ -34,7 +34,7 @@ impl Store {
 
     fn restore(&self, config: Config) -> Pair {
         let entries = self.map.clone().into_iter().collect();
-        Pair::with_session(Session::restore(Instant::ZERO, config, Snapshot { entries }).unwrap())
+        Pair::with_session(Session::restore(Instant::ZERO, config, Snapshot { entries, last: 0 }).unwrap())
     }
 }
 
@@ -294,7 +294,7 @@ fn any_prefix_makes_a_legal_session() {
         for op in store.ops {
             apply(&mut map, op);
             let entries = map.clone().into_iter().collect();
-            let session = Session::restore(Instant::ZERO, durable(version), Snapshot { entries }).unwrap();
+            let session = Session::restore(Instant::ZERO, durable(version), Snapshot { entries, last: 0 }).unwrap();
             let mut pair = Pair::with_session(session);
             let (queued, in_flight) = (pair.session.queued(), pair.session.in_flight());
             pair.resume();
@@ -328,7 +328,7 @@ fn any_prefix_makes_a_legal_session() {
 fn a_damaged_store_is_refused() {
     let restore = |key, value: &'static [u8]| {
         let entries = vec![(key, Bytes::from_static(value))];
-        Session::restore(Instant::ZERO, durable(Version::V5), Snapshot { entries })
+        Session::restore(Instant::ZERO, durable(Version::V5), Snapshot { entries, last: 0 })
     };
     for (key, value) in [
         (StoreKey::Message(1), &b"\x32\x07\x00\x01a\x00\x01\x00"[..]),

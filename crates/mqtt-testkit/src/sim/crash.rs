@@ -58,7 +58,7 @@ impl Store {
         received.retain_mut(|(number, ..)| core::mem::take(number) <= ops);
         *self =
             Self { base: map, releases: core::mem::take(&mut self.releases), received, ..Self::default() };
-        Snapshot { entries }
+        Snapshot { entries, last: 0 }
     }
 
     /// Which messages were put before the operation of this number.
@@ -78,7 +78,7 @@ impl Store {
     pub(super) fn check_at_rest(&self, books: &Books) -> Checked {
         for (key, value) in self.after(self.ops.len()) {
             let needed = match key {
-                StoreKey::ClientId => true,
+                StoreKey::Begun | StoreKey::ClientId => true,
                 StoreKey::Received(id) => books.inbound.contains_key(&id.get()),
                 _ => false,
             };
@@ -139,7 +139,7 @@ impl Books {
                 last = last.max(*token);
             }
             match (*key, packet(value, version)) {
-                (StoreKey::ClientId | StoreKey::Exchange(_), _) => {}
+                (StoreKey::Begun | StoreKey::ClientId | StoreKey::Exchange(_), _) => {}
                 (StoreKey::Received(id), Some(Packet::PubRec(ack))) => {
                     let place = store.received.iter().rev().find(|(_, stored, _)| *stored == id.get());
                     let place =
