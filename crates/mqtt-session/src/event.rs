@@ -194,6 +194,9 @@ pub enum Outcome {
     NotSent,
     /// It was sent, at least in part, and no answer can come any more. It may have arrived.
     Unknown,
+    /// The client has ended before it could be delivered, or before the server had answered to the end. It is stored: the
+    /// next client that is restored from the store goes on with it.
+    Stored,
     /// The message expiry interval passed before it could be sent. No byte of it left.
     Expired,
     /// It was taken out of the queue to make room. No byte of it left.

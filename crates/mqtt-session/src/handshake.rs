@@ -82,6 +82,7 @@ impl Session {
         link.resumed &= session_present || !says_present;
         let resumed = link.resumed;
         self.established = true;
+        self.reports.store_begun(negotiated.session_expiry == 0);
         self.session_ends = None;
         link.connected(negotiated.clone(), config);
         let connected = Connected { session_present: resumed, reason, negotiated, properties };

@@ -125,7 +125,7 @@ pub use self::error::{End, ProtocolError, UsageError};
 pub use self::event::{AckToken, Connected, Event, Message, Outcome, Token};
 pub use self::negotiated::Negotiated;
 pub use self::session::Session;
-pub use self::store::{RestoreError, Snapshot, SnapshotError, StoreKey, StoreOp};
+pub use self::store::{RestoreError, Snapshot, SnapshotError, StoreKey, StoreOp, StoredMessage};
 pub use self::time::Instant;
 
 // The words of the codec that stand in the face of this crate.

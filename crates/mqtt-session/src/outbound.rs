@@ -6,7 +6,7 @@
 
 use crate::config::{Limits, OnSessionLost, Overflow};
 use crate::error::UsageError;
-use crate::event::{Message, Outcome, Token};
+use crate::event::{Outcome, Token};
 use crate::in_flight::{Awaiting, InFlight, Order, Outgoing, Released};
 use crate::link::Link;
 use crate::publish;
@@ -55,33 +55,41 @@ impl Outbound {
         self.queue.len() < limits.queue_messages && self.bytes < limits.queue_bytes
     }
 
-    /// Queues a message, whose packet has so many bytes, where there is no room: another one gives way, or it
-    /// does itself, as the limits say.
+    /// Queues a message that is stored already.
+    pub(crate) fn push_stored(&mut self, queued: Outgoing, limits: &Limits, reports: &mut Reports) {
+        if limits.overflow == Overflow::Refuse || self.has_room(limits) {
+            self.push(queued);
+        } else {
+            self.push_without_room(queued, limits, reports, true);
+        }
+    }
+
+    /// Queues a message where there is no room: another one gives way, or it does itself, as the limits say.
     #[cold]
     pub(crate) fn push_without_room(
         &mut self,
-        now: Instant,
-        token: Token,
-        message: Message,
-        size: usize,
+        queued: Outgoing,
         limits: &Limits,
         reports: &mut Reports,
+        stored: bool,
     ) {
-        if let Some(place) = self.queue.latest_mut(&message.topic)
+        if let Some(place) = self.queue.latest_mut(&queued.message.topic)
             && self.bytes - place.size < limits.queue_bytes
         {
-            reports.store_message(token, &message);
             if reports.is_durable() {
                 // A store knows the order of acceptance: it has to stay that of sending `[MQTT-4.6.0-1]`.
-                if let Some(superseded) = self.queue.remove_latest(&message.topic) {
+                if !stored {
+                    reports.store_message(&queued);
+                }
+                if let Some(superseded) = self.queue.remove_latest(&queued.message.topic) {
                     self.refuse(&superseded, Outcome::Dropped, reports);
                 }
-                self.push(now, token, message, size);
+                self.push(queued);
                 return;
             }
-            let superseded = mem::replace(place, Outgoing::new(now, token, message, size));
-            self.bytes += size;
-            self.look_for_expired = earlier(self.look_for_expired, place.expires);
+            self.bytes += queued.size;
+            self.look_for_expired = earlier(self.look_for_expired, queued.expires);
+            let superseded = mem::replace(place, queued);
             self.refuse(&superseded, Outcome::Dropped, reports);
             return;
         }
@@ -89,35 +97,32 @@ impl Outbound {
             self.refuse_first(reports, Outcome::Dropped);
         }
         if self.has_room(limits) {
-            reports.store_message(token, &message);
-            self.push(now, token, message, size);
+            if !stored {
+                reports.store_message(&queued);
+            }
+            self.push(queued);
         } else {
-            reports.complete(token, Outcome::Dropped);
+            if stored {
+                reports.forget_message(queued.token, QoS::AtMostOnce);
+            }
+            reports.complete(queued.token, unsent(&queued, Outcome::Dropped));
         }
     }
 
     /// Queues a message, room or not.
     #[inline(always)]
-    pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: usize) {
-        let expires = publish::expires(now, &message);
-        if expires.is_some() {
-            self.look_for_expired = earlier(self.look_for_expired, expires);
+    pub(crate) fn push(&mut self, queued: Outgoing) {
+        if queued.expires.is_some() {
+            self.look_for_expired = earlier(self.look_for_expired, queued.expires);
         }
-        self.bytes += size;
-        self.queue.push_back(Outgoing { token, message, size, expires, sent_on: None, round: 0 });
+        self.bytes += queued.size;
+        self.queue.push_back(queued);
     }
 
     /// A message that was sent in an earlier life, on no link of this one.
-    pub(crate) fn restore(&mut self, now: Instant, token: Token, message: Message, size: usize) -> Outgoing {
-        self.bytes += size;
-        Outgoing { sent_on: Some(0), ..Outgoing::new(now, token, message, size) }
-    }
-
-    /// A message that was sent in a session that was lost in an earlier life.
-    pub(crate) fn restore_queued(&mut self, now: Instant, token: Token, message: Message, size: usize) {
-        let queued = self.restore(now, token, message, size);
-        self.look_for_expired = earlier(self.look_for_expired, queued.expires);
-        self.queue.push_back(queued);
+    pub(crate) fn restore(&mut self, sent: Outgoing) -> Outgoing {
+        self.bytes += sent.size;
+        Outgoing { sent_on: Some(0), ..sent }
     }
 
     pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
@@ -393,7 +398,7 @@ impl Outbound {
             OnSessionLost::Requeue => {
                 while let Some(awaiting) = table.pop_last(Order::Publishes) {
                     if let Awaiting::Publish(sent) = awaiting {
-                        reports.store_again(sent.token, &sent.message);
+                        reports.store_again(&sent);
                         self.look_for_expired = earlier(self.look_for_expired, sent.expires);
                         self.queue.push_front(sent);
                     }
@@ -457,19 +462,22 @@ impl Outbound {
 
     /// Completes everything: what was sent and what was not. What is stored stays so.
     pub(crate) fn abandon(&mut self, table: &mut InFlight, reports: &mut Reports) {
+        let unknown = if reports.is_durable() { Outcome::Stored } else { Outcome::Unknown };
         for order in [Order::Releases, Order::Publishes] {
             while let Some(awaiting) = table.pop_first(order) {
                 match awaiting {
                     Awaiting::Publish(sent) => {
-                        reports.complete(sent.token, Outcome::Unknown);
+                        reports.complete(sent.token, unknown.clone());
                     }
-                    Awaiting::PubComp(released) => released.complete(Outcome::Unknown, reports),
+                    Awaiting::PubComp(released) => released.complete(unknown.clone(), reports),
                     Awaiting::SubAck(_) | Awaiting::UnsubAck(_) => {}
                 }
             }
         }
         while let Some(queued) = self.queue.pop_front() {
-            reports.complete(queued.token, unsent(&queued, Outcome::NotSent));
+            let outcome =
+                if reports.is_durable() { Outcome::Stored } else { unsent(&queued, Outcome::NotSent) };
+            reports.complete(queued.token, outcome);
         }
         self.bytes = 0;
         self.look_for_expired = None;

@@ -34,24 +34,15 @@ pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageE
     if properties.payload_format_indicator() == Some(true) && from_utf8(&message.payload).is_err() {
         return Err(UsageError::PayloadNotUtf8);
     }
-    encode(message, version, &mut WireBuf::new())?;
+    parts(message).encode(version, &mut WireBuf::new())?;
     Ok(size)
 }
 
-/// Appends the PUBLISH of a message that is not sent yet: its packet identifier means nothing.
-#[inline(never)]
-pub(crate) fn encode(message: &Message, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
-    parts(message).encode(version, out)
-}
-
-/// The same, of a message that was sent in a session that is lost: DUP says so.
-pub(crate) fn encode_again(
-    message: &Message,
-    version: Version,
-    out: &mut WireBuf,
-) -> Result<(), EncodeError> {
-    let delivery = delivery(message.qos, PacketId::MIN, true);
-    PublishParts { delivery, ..parts(message) }.encode(version, out)
+/// Appends the PUBLISH of a message to be stored: its packet identifier means nothing. With DUP if it was sent in a
+/// session that is lost.
+pub(crate) fn encode(message: &Message, again: bool, out: &mut WireBuf) -> Result<(), EncodeError> {
+    let delivery = delivery(message.qos, PacketId::MIN, again);
+    PublishParts { delivery, ..parts(message) }.encode(Version::V5, out)
 }
 
 fn parts(message: &Message) -> PublishParts<'_> {

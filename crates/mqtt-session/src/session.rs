@@ -4,7 +4,7 @@ use crate::answers::Verdict;
 use crate::config::{Config, Overflow};
 use crate::error::{End, ProtocolError, UsageError};
 use crate::event::{AckToken, Event, Message, Token};
-use crate::in_flight::{InFlight, Order};
+use crate::in_flight::{InFlight, Order, Outgoing};
 use crate::inbound::Inbound;
 use crate::link::{Link, Phase};
 use crate::negotiated::Negotiated;
@@ -215,12 +215,13 @@ impl Session {
             return Err(UsageError::QueueFull);
         }
         let token = self.next_token();
+        let queued = Outgoing::new(now, token, message, size);
         let (limits, reports) = (&self.config.limits, &mut self.reports);
         if has_room {
-            reports.store_message(token, &message);
-            self.outbound.push(now, token, message, size);
+            reports.store_message(&queued);
+            self.outbound.push(queued);
         } else {
-            self.outbound.push_without_room(now, token, message, size, limits, reports);
+            self.outbound.push_without_room(queued, limits, reports, false);
         }
         Ok(token)
     }
@@ -364,7 +365,8 @@ impl Session {
     }
 
     /// Gives up: every token completes, with [`Outcome::NotSent`](crate::Outcome::NotSent) or
-    /// [`Outcome::Unknown`](crate::Outcome::Unknown), and the queue, the unacknowledged messages and the
+    /// [`Outcome::Unknown`](crate::Outcome::Unknown), messages that are stored with
+    /// [`Outcome::Stored`](crate::Outcome::Stored), and the queue, the unacknowledged messages and the
     /// subscriptions are forgotten. What a store holds stays there. For the end of a client; a connection
     /// counts as closed.
     pub fn abandon(&mut self, now: Instant) {
@@ -498,7 +500,7 @@ impl Session {
         self.inbound.acknowledge(token, verdict, link, &mut self.reports);
     }
 
-    fn next_token(&mut self) -> Token {
+    pub(crate) fn next_token(&mut self) -> Token {
         self.tokens += 1;
         Token(self.tokens)
     }

@@ -243,7 +243,8 @@ fn check(world: &World, ops: usize) {
     // What was accepted and not released is not delivered again `[MQTT-4.3.3-10]`.
     if let (Some(before), Some(behind)) = (before, behind) {
         let entries = after(&world.ops[..ops]).into_iter().collect();
-        let session = Session::restore(Instant::ZERO, durable(world.version), Snapshot { entries, last: 0 }).unwrap();
+        let session =
+            Session::restore(Instant::ZERO, durable(world.version), Snapshot { entries, last: 0 }).unwrap();
         let mut pair = Pair::with_session(session);
         pair.resume();
         for id in before.received.iter().filter(|id| behind.received.contains(id)) {

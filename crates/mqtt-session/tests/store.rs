@@ -4,8 +4,8 @@ use bytes::Bytes;
 use core::time::Duration;
 use mqtt_codec::{Packet, PropertiesBuf, QoS, ReasonCode, Text, Version};
 use mqtt_session::{
-    Config, End, Event, Instant, Limits, Message, Outcome, Overflow, RestoreError, Session, Snapshot,
-    StoreKey, StoreOp, UsageError,
+    CleanStart, Config, End, Event, Instant, Limits, Message, Outcome, Overflow, RestoreError, Session,
+    Snapshot, StoreKey, StoreOp, StoredMessage, UsageError,
 };
 use mqtt_testkit::packets::{connack, puback, pubcomp, publish, pubrec, pubrel};
 use mqtt_testkit::pair::{Pair, acked, config, message};
@@ -30,6 +30,11 @@ impl Store {
             self.ops.push(op.clone());
             apply(&mut self.map, op);
         }
+    }
+
+    /// What is stored, beside that there is a session.
+    fn keys(&self) -> Vec<StoreKey> {
+        self.map.keys().copied().filter(|key| *key != StoreKey::Begun).collect()
     }
 
     fn restore(&self, config: Config) -> Pair {
@@ -103,7 +108,7 @@ fn a_crash_loses_nothing() {
         assert_eq!(pair.session.queued_bytes(), 0);
         // All is done, and the store is empty.
         store.take(&mut pair.session);
-        assert_eq!(store.map, BTreeMap::new());
+        assert_eq!(store.keys(), []);
     }
 }
 
@@ -141,8 +146,7 @@ fn a_lost_session_is_lost_in_the_store() {
     pair.cut();
     store.take(&mut pair.session);
     // It was handed out again: one message, one exchange.
-    let keys: Vec<_> = store.map.keys().copied().collect();
-    assert_eq!(keys, [StoreKey::Message(1), StoreKey::Exchange(1)]);
+    assert_eq!(store.keys(), [StoreKey::Message(1), StoreKey::Exchange(1)]);
 }
 
 /// What went back into the queue has been sent, and may have arrived. The next life knows it too.
@@ -162,7 +166,7 @@ fn a_requeued_message_was_sent_in_the_next_life_too() {
     let mut pair = store.restore(durable(Version::V5));
     assert_eq!((pair.session.queued(), pair.session.in_flight()), (1, 0));
     pair.session.abandon(pair.now());
-    assert_eq!(pair.completed(), (token, Outcome::SessionLost));
+    assert_eq!(pair.completed(), (token, Outcome::Stored));
     let mut pair = store.restore(durable(Version::V5));
     pair.connect(connack());
     pair.expect(publish("a", "1").qos1(1));
@@ -228,8 +232,11 @@ fn a_driver_whose_store_fails_can_close_first() {
         pair.send(publish("a", "x").qos2(1));
         let token = pair.message_to_acknowledge("x");
         pair.session.acknowledge(token, ReasonCode::SUCCESS);
-        let failing = pair.session.poll_store();
-        assert!(matches!(failing, Some(StoreOp::Put(..))), "{failing:?}");
+        let ops: Vec<_> = core::iter::from_fn(|| pair.session.poll_store()).collect();
+        assert!(matches!(
+            &ops[..],
+            [StoreOp::Put(StoreKey::Begun, _), StoreOp::Put(StoreKey::Received(_), _)]
+        ));
         pair.expect_silence();
         pair.cut();
         assert_eq!(pair.ended(), End::Closed);
@@ -245,6 +252,7 @@ fn a_driver_whose_store_fails_can_close_first() {
 #[test]
 fn a_release_is_stored_before_its_message_is_forgotten() {
     let mut pair = Pair::connected(durable(Version::V5));
+    assert_eq!(pair.session.poll_store(), Some(StoreOp::Put(StoreKey::Begun, Bytes::from_static(&[0]))));
     pair.publish(message("a", "x", QoS::ExactlyOnce));
     let before = [pair.session.poll_store(), pair.session.poll_store()];
     assert!(matches!(
@@ -294,7 +302,8 @@ fn any_prefix_makes_a_legal_session() {
         for op in store.ops {
             apply(&mut map, op);
             let entries = map.clone().into_iter().collect();
-            let session = Session::restore(Instant::ZERO, durable(version), Snapshot { entries, last: 0 }).unwrap();
+            let session =
+                Session::restore(Instant::ZERO, durable(version), Snapshot { entries, last: 0 }).unwrap();
             let mut pair = Pair::with_session(session);
             let (queued, in_flight) = (pair.session.queued(), pair.session.in_flight());
             pair.resume();
@@ -317,7 +326,7 @@ fn any_prefix_makes_a_legal_session() {
             while let Some(op) = pair.session.poll_store() {
                 apply(&mut rest, op);
             }
-            let received = |key: &StoreKey| matches!(key, StoreKey::Received(_));
+            let received = |key: &StoreKey| matches!(key, StoreKey::Begun | StoreKey::Received(_));
             assert!(rest.keys().all(received), "left behind: {rest:?}");
         }
     }
@@ -331,9 +340,11 @@ fn a_damaged_store_is_refused() {
         Session::restore(Instant::ZERO, durable(Version::V5), Snapshot { entries, last: 0 })
     };
     for (key, value) in [
-        (StoreKey::Message(1), &b"\x32\x07\x00\x01a\x00\x01\x00"[..]),
+        (StoreKey::Message(1), &b"\0\0\0\0\0\0\0\0\x32\x07\x00\x01a\x00\x01\x00"[..]),
         (StoreKey::Message(1), b""),
-        (StoreKey::Message(1), b"\x40\x02\x00\x01"),
+        (StoreKey::Message(1), b"\0\0\0\0\0\0\0\0\x40\x02\x00\x01"),
+        (StoreKey::Begun, b""),
+        (StoreKey::Begun, b"\x02"),
         (StoreKey::Release(1), b"\x40\x02\x00\x01"),
         (StoreKey::Release(1), b"\x62\x02\x00\x01\x00"),
         (StoreKey::Received(mqtt_testkit::packets::id(2)), b"\x50\x02\x00\x01"),
@@ -356,9 +367,183 @@ fn giving_up_leaves_the_store_alone() {
     let token = pair.publish(message("a", "1", QoS::AtLeastOnce));
     pair.session.abandon(pair.now());
     pair.ended();
-    assert_eq!(pair.completed(), (token, Outcome::Unknown));
+    assert_eq!(pair.completed(), (token, Outcome::Stored));
     store.take(&mut pair.session);
     let mut pair = store.restore(durable(Version::V5));
     pair.resume();
     pair.expect(publish("a", "1").qos1(1).dup());
+}
+
+fn expiring(text: &'static str, seconds: u32) -> Message {
+    let properties = PropertiesBuf::builder().message_expiry_interval(seconds).build().unwrap();
+    Message { properties, ..message("a", text, QoS::AtLeastOnce) }
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_duration(Duration::from_secs(seconds))
+}
+
+/// Time passes while no process runs `[MQTT-3.3.2-6]`, unless the clock was set back: then the message has no longer than
+/// it was given.
+#[test]
+fn message_expiry_counts_over_a_restart() {
+    for (restart, left) in [(4, Some(6)), (10, None), (1_000, None), (0, Some(10))] {
+        let mut session = Session::new(durable(Version::V5)).unwrap();
+        session.publish(at(1), expiring("x", 9)).unwrap();
+        let mut store = Store::default();
+        store.take(&mut session);
+        let entries = store.map.clone().into_iter().collect();
+        let snapshot = Snapshot { entries, last: 0 };
+        let mut session = Session::restore(at(restart), durable(Version::V5), snapshot).unwrap();
+        session.handle_timeout(at(restart));
+        assert_eq!(session.poll_timeout(), left.map(|left| at(restart + left.min(9))));
+        let expired = session.poll_event();
+        assert_eq!(expired.is_some(), left.is_none(), "{expired:?}");
+    }
+}
+
+/// A message that was sent and then went back into the queue keeps its moment too.
+#[test]
+fn a_requeued_message_keeps_its_expiry() {
+    let mut pair = Pair::connected(durable(Version::V5));
+    let began = pair.now();
+    let mut store = Store::default();
+    pair.publish(expiring("x", 9));
+    pair.cut();
+    pair.ended();
+    pair.advance(Duration::from_secs(5));
+    pair.open();
+    pair.stall();
+    pair.send(connack());
+    store.take(&mut pair.session);
+    let stored = StoredMessage::decode(1, &store.map[&StoreKey::Message(1)]).unwrap();
+    assert_eq!(stored.expires(), Some(began + Duration::from_secs(9)));
+}
+
+/// A driver may keep messages on disk and give them to the session when it can send them. The numbers stay the order.
+#[test]
+fn messages_that_the_driver_has_stored() {
+    let mut pair = Pair::connected(durable(Version::V5));
+    _ = pair.session.poll_store();
+    let numbers = [pair.session.take_number(), pair.session.take_number()];
+    // A request in between has a number of its own.
+    let other = pair.publish(message("a", "0", QoS::AtLeastOnce));
+    assert!(numbers[0] < numbers[1] && numbers[1] < other.get());
+    while pair.session.poll_store().is_some() {}
+    for (number, text) in numbers.into_iter().zip(["1", "2"]) {
+        let value = StoredMessage::new(pair.now(), message("a", text, QoS::AtLeastOnce)).value().unwrap();
+        let stored = StoredMessage::decode(number, &value).unwrap();
+        assert_eq!(pair.session.publish_stored(pair.now(), number, stored).get(), number);
+        assert_eq!(pair.session.poll_store(), None, "it is stored already");
+    }
+    pair.run();
+    pair.expect(publish("a", "0").qos1(1));
+    pair.expect(publish("a", "1").qos1(2));
+    pair.expect(publish("a", "2").qos1(3));
+    pair.send(puback(2));
+    let ops: Vec<_> = core::iter::from_fn(|| pair.session.poll_store()).collect();
+    assert!(matches!(ops[0], StoreOp::Put(StoreKey::Exchange(1), _)), "{ops:?}");
+    assert_eq!(ops[2..], [StoreKey::Message(1), StoreKey::Exchange(1)].map(StoreOp::Delete));
+    assert_eq!(pair.completed().0.get(), 1);
+}
+
+/// What was stored under 5.0 can be more than 3.1.1 can say. The message is refused by name, the others are sent.
+#[test]
+fn a_session_goes_on_in_another_version() {
+    let mut session = Session::new(durable(Version::V5)).unwrap();
+    let mut store = Store::default();
+    let refused = session.publish(Instant::ZERO, expiring("x", 9)).unwrap();
+    session.publish(Instant::ZERO, message("a", "y", QoS::ExactlyOnce)).unwrap();
+    store.take(&mut session);
+    for version in [Version::V3_1_1, Version::V3_1] {
+        let mut pair = store.restore(durable(version));
+        let (token, outcome) = pair.completed();
+        assert!(token == refused && matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+        assert_eq!(pair.session.poll_store(), Some(StoreOp::Delete(StoreKey::Message(1))));
+        pair.resume();
+        pair.expect(publish("a", "y").qos2(1));
+    }
+}
+
+/// Clean Start on the first connection is for the first that a server accepted, whatever was queued or crashed before.
+#[test]
+fn the_first_connection_is_the_first_that_was_accepted() {
+    let config = || Config { clean_start: CleanStart::FirstOnly, ..durable(Version::V3_1_1) };
+    let mut store = Store::default();
+    let mut session = Session::new(config()).unwrap();
+    session.publish(Instant::ZERO, message("a", "x", QoS::AtLeastOnce)).unwrap();
+    store.take(&mut session);
+    let mut pair = store.restore(config());
+    assert!(pair.connect(connack()).0.clean_start);
+    store.take(&mut pair.session);
+    assert!(!store.restore(config()).connect(connack()).0.clean_start);
+}
+
+/// 3.1 does not say that the session is gone. What was begun clean ends with its connection `[MQTT-3.1.2-6/3.1.1]`, also
+/// for the next process: the identifier of a new message is not taken for that of an old one.
+#[test]
+fn a_session_that_was_begun_clean_is_not_resumed_after_a_crash() {
+    let config = || Config { clean_start: CleanStart::FirstOnly, ..durable(Version::V3_1) };
+    let mut store = Store::default();
+    let mut pair = Pair::connected(config());
+    pair.send(publish("a", "x").qos2(1));
+    let token = pair.message_to_acknowledge("x");
+    pair.acknowledge(token);
+    store.take(&mut pair.session);
+    assert_eq!(store.keys(), [StoreKey::Received(mqtt_testkit::packets::id(1))]);
+    let mut pair = store.restore(config());
+    pair.connect(connack());
+    pair.send(publish("a", "y").qos2(1));
+    drop(pair.message_to_acknowledge("y"));
+}
+
+/// Whether something is put, and where.
+fn keys(ops: Vec<&StoreOp>) -> Vec<(bool, StoreKey)> {
+    let key = |op: &StoreOp| match op {
+        StoreOp::Put(key, _) => (true, *key),
+        StoreOp::Delete(key) => (false, *key),
+    };
+    ops.into_iter().map(key).collect()
+}
+
+/// Which operations have to be safe before bytes leave: all on which "accepted" or "exactly once" rests.
+#[test]
+fn promises_are_told_apart() {
+    let mut pair = Pair::connected(durable(Version::V5));
+    pair.publish(message("a", "1", QoS::AtLeastOnce));
+    pair.publish(message("a", "2", QoS::ExactlyOnce));
+    pair.send(puback(1));
+    pair.send(pubrec(2));
+    pair.send(pubcomp(2));
+    assert_eq!([pair.completed().1, pair.completed().1], [acked(), acked()]);
+    pair.send(publish("in", "x").qos2(9));
+    let token = pair.message_to_acknowledge("x");
+    pair.acknowledge(token);
+    pair.send(pubrel(9));
+    let ops: Vec<_> = core::iter::from_fn(|| pair.session.poll_store()).collect();
+    let id = mqtt_testkit::packets::id(9);
+    let (promises, others): (Vec<_>, Vec<_>) = ops.iter().partition(|op| op.is_promise());
+    assert_eq!(
+        keys(promises),
+        [
+            (true, StoreKey::Begun),
+            (true, StoreKey::Message(1)),
+            (true, StoreKey::Message(2)),
+            (true, StoreKey::Exchange(2)),
+            (true, StoreKey::Release(1)),
+            (true, StoreKey::Received(id)),
+            (false, StoreKey::Received(id)),
+        ]
+    );
+    assert_eq!(
+        keys(others),
+        [
+            (true, StoreKey::Exchange(1)),
+            (false, StoreKey::Message(1)),
+            (false, StoreKey::Exchange(1)),
+            (false, StoreKey::Message(2)),
+            (false, StoreKey::Exchange(2)),
+            (false, StoreKey::Release(1)),
+        ]
+    );
 }

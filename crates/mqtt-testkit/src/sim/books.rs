@@ -350,7 +350,10 @@ impl Books {
         let truthful = match outcome {
             // Only when it is due.
             Outcome::Sent | Outcome::Acked { .. } => due,
-            Outcome::NotSent => !left && (due || giving_up && message.stage == Stage::Queued),
+            Outcome::NotSent => {
+                !left && (due || giving_up && message.stage == Stage::Queued && !self.config.durable)
+            }
+            Outcome::Stored => giving_up && self.config.durable && message.stage != Stage::Done,
             Outcome::Expired => {
                 !left && message.stage == Stage::Queued && message.expires.is_some_and(|at| at <= now)
             }
@@ -360,7 +363,9 @@ impl Books {
             // At the end, or if this server's limits forbid to send it again.
             Outcome::Unknown => {
                 message.handed_out
-                    && (due || giving_up || message.stage == Stage::Sent && message.id.is_some())
+                    && (due
+                        || giving_up && !self.config.durable
+                        || message.stage == Stage::Sent && message.id.is_some())
             }
             Outcome::SessionLost => {
                 message.handed_out

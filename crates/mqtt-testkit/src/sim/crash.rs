@@ -4,7 +4,7 @@ use super::books::{Books, Checked, Stage, Subject, Wire, ensure};
 use super::outgoing::number_of;
 use bytes::{Bytes, BytesMut};
 use mqtt_codec::{Decoder, Packet, QoS, Version};
-use mqtt_session::{Instant, Session, Snapshot, StoreKey, StoreOp};
+use mqtt_session::{Session, Snapshot, StoreKey, StoreOp, StoredMessage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A map on a disk, and what was not yet written to it.
@@ -25,7 +25,7 @@ impl Store {
     /// The next operation; the books know whose release it may be.
     pub(super) fn push(&mut self, op: StoreOp, books: &Books) {
         if let StoreOp::Put(StoreKey::Release(number), value) = &op
-            && let Some(Packet::PubRel(ack)) = packet(value, books.version())
+            && let Some(Packet::PubRel(ack)) = packet(value)
             && let Some(Subject::Message(message)) = books.ids.get(&ack.id.get())
         {
             self.releases.insert(*number, *message);
@@ -88,8 +88,8 @@ impl Store {
     }
 }
 
-fn packet(value: &Bytes, version: Version) -> Option<Packet> {
-    Decoder::new(version).decode(&mut BytesMut::from(&value[..])).ok().flatten()
+fn packet(value: &Bytes) -> Option<Packet> {
+    Decoder::new(Version::V5).decode(&mut BytesMut::from(&value[..])).ok().flatten()
 }
 
 impl Books {
@@ -123,22 +123,19 @@ impl Books {
     }
 
     /// A new life begins with what was in the store.
-    pub(super) fn restored(
-        &mut self,
-        now: Instant,
-        snapshot: &Snapshot,
-        store: &Store,
-        session: &Session,
-    ) -> Checked {
+    pub(super) fn restored(&mut self, snapshot: &Snapshot, store: &Store, session: &Session) -> Checked {
         let map: BTreeMap<StoreKey, Bytes> = snapshot.entries.iter().cloned().collect();
-        let version = self.version();
         self.forget_life();
         let mut last = 0;
         for (key, value) in &map {
             if let StoreKey::Message(token) | StoreKey::Exchange(token) = key {
                 last = last.max(*token);
             }
-            match (*key, packet(value, version)) {
+            if let StoreKey::Message(token) = *key {
+                self.restored_message(token, value, map.get(&StoreKey::Exchange(token)))?;
+                continue;
+            }
+            match (*key, packet(value)) {
                 (StoreKey::Begun | StoreKey::ClientId | StoreKey::Exchange(_), _) => {}
                 (StoreKey::Received(id), Some(Packet::PubRec(ack))) => {
                     let place = store.received.iter().rev().find(|(_, stored, _)| *stored == id.get());
@@ -160,35 +157,6 @@ impl Books {
                     message.completed = None;
                     self.ids.insert(ack.id.get(), Subject::Message(number));
                     self.releases.push_back(ack.id.get());
-                }
-                (StoreKey::Message(token), Some(Packet::Publish(publish))) => {
-                    let number = number_of(publish.payload()).ok_or("a message without a number")?;
-                    let exchange = StoreKey::Exchange(token);
-                    let awaited = map.get(&exchange).and_then(|value| packet(value, version));
-                    let id = match awaited {
-                        Some(Packet::PubAck(ack) | Packet::PubRec(ack)) => Some(ack.id.get()),
-                        _ => None,
-                    };
-                    if id.is_some_and(|id| self.ids.contains_key(&id)) {
-                        // The release under the same identifier says more.
-                        continue;
-                    }
-                    let message = &mut self.messages[number];
-                    ensure!(
-                        id.is_some() || !message.left_lately || message.qos == QoS::AtMostOnce,
-                        "message {number} was sent, the store says that it waits: {message:?}"
-                    );
-                    message.stage = if id.is_some() { Stage::Sent } else { Stage::Queued };
-                    message.token = token;
-                    message.id = id;
-                    message.handed_out |= id.is_some();
-                    message.completed = None;
-                    message.expires =
-                        message.expiry.map(|seconds| now + core::time::Duration::from_secs(seconds.into()));
-                    self.tokens.insert(token, Subject::Message(number));
-                    if let Some(id) = id {
-                        self.ids.insert(id, Subject::Message(number));
-                    }
                 }
                 (key, value) => return Err(format!("{key:?} holds {value:?}")),
             }
@@ -212,6 +180,34 @@ impl Books {
         self.brought = (queued, bytes);
         self.widest = self.widest.max(in_flight);
         self.check(session)
+    }
+
+    fn restored_message(&mut self, token: u64, value: &Bytes, exchange: Option<&Bytes>) -> Checked {
+        let stored = StoredMessage::decode(token, value).map_err(|error| error.to_string())?;
+        let number = number_of(&stored.message().payload).ok_or("a message without a number")?;
+        let id = match exchange.and_then(packet) {
+            Some(Packet::PubAck(ack) | Packet::PubRec(ack)) => Some(ack.id.get()),
+            _ => None,
+        };
+        if id.is_some_and(|id| self.ids.contains_key(&id)) {
+            // The release under the same identifier says more.
+            return Ok(());
+        }
+        let message = &mut self.messages[number];
+        ensure!(
+            id.is_some() || !message.left_lately || message.qos == QoS::AtMostOnce,
+            "message {number} was sent, the store says that it waits: {message:?}"
+        );
+        message.stage = if id.is_some() { Stage::Sent } else { Stage::Queued };
+        message.token = token;
+        message.id = id;
+        message.handed_out |= id.is_some();
+        message.completed = None;
+        self.tokens.insert(token, Subject::Message(number));
+        if let Some(id) = id {
+            self.ids.insert(id, Subject::Message(number));
+        }
+        Ok(())
     }
 
     /// Nothing of this life is known any more but what the world has seen.

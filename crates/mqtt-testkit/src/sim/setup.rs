@@ -34,10 +34,7 @@ impl Plan {
             losses: choices.percent(40) && config.version != Version::V3_1,
             moods: choices.percent(40),
             faults: choices.percent(25),
-            // A client of 3.1 that is restored cannot know whether its last session was begun clean and is gone.
-            crashes: choices.percent(60)
-                && config.durable
-                && (config.version != Version::V3_1 || config.clean_start != CleanStart::FirstOnly),
+            crashes: choices.percent(60) && config.durable,
             limits: choices.percent(60),
             high_water: choices.one_of(&[1 << 20, 1, 100]),
         }

@@ -9,7 +9,7 @@ use mqtt_codec::{
     Delivery, Disconnect, PacketId, PropertiesBuf, PublishParts, QoS, ReasonCode, SubscriptionOptions,
     TopicName, Version,
 };
-use mqtt_session::{Message, Overflow, Session, UsageError};
+use mqtt_session::{Event, Message, Overflow, Session, StoreKey, StoreOp, StoredMessage, Token, UsageError};
 
 /// Everything on its way.
 pub(super) const ALL: usize = usize::MAX / 2;
@@ -144,7 +144,11 @@ impl World<'_, '_> {
         let room = self.books.has_room();
         let policy = self.config.limits.overflow != Overflow::Refuse;
         ensure!((room || policy) == self.session.accepts(), "accepts() says {}", self.session.accepts());
-        let (token, events) = self.call(|session, now| session.publish(now, message));
+        let (token, events) = if self.config.durable && room && !forbidden && self.choices.percent(30) {
+            self.publish_stored(message)?
+        } else {
+            self.call(|session, now| session.publish(now, message))
+        };
         self.play.line(|| {
             format!("   publish {number} {qos:?} {topic} ({size} bytes, expiry {expiry:?}): {token:?}")
         });
@@ -180,6 +184,18 @@ impl World<'_, '_> {
             Err(error) => ensure!(forbidden, "{error}"),
         }
         self.note(events)
+    }
+
+    /// The driver stores the message before the session has it.
+    fn publish_stored(
+        &mut self,
+        message: Message,
+    ) -> Result<(Result<Token, UsageError>, Vec<Event>), String> {
+        let number = self.session.take_number();
+        let stored = StoredMessage::new(self.now, message);
+        let value = stored.value().map_err(|error| error.to_string())?;
+        self.store.push(StoreOp::Put(StoreKey::Message(number), value), &self.books);
+        Ok(self.call(|session, now| Ok(session.publish_stored(now, number, stored))))
     }
 
     fn acknowledge(&mut self) -> Checked {
@@ -318,7 +334,7 @@ impl World<'_, '_> {
         let snapshot = self.store.crash(ops);
         let session = Session::restore(self.now, self.config.clone(), snapshot.clone());
         self.session = session.map_err(|error| format!("it is not restored: {error}"))?;
-        self.books.restored(self.now, &snapshot, &self.store, &self.session)?;
+        self.books.restored(&snapshot, &self.store, &self.session)?;
         let ((), events) = self.call(|_, _| ());
         self.note(events)
     }
