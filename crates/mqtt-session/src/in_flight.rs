@@ -138,6 +138,11 @@ impl InFlight {
         self.put(id, awaiting, order);
     }
 
+    /// All exchanges, in no particular order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Awaiting> {
+        self.slots.iter_mut().filter_map(|slot| slot.awaiting.as_mut())
+    }
+
     /// Exchanges in this order.
     pub(crate) const fn len(&self, order: Order) -> usize {
         self.lens[order as usize]

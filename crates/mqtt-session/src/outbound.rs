@@ -17,7 +17,7 @@ use crate::window::Window;
 use core::mem;
 use core::num::NonZeroU32;
 use core::time::Duration;
-use mqtt_codec::{Ack, Delivery, PacketId, PacketType, QoS, ReasonCode, WireBuf};
+use mqtt_codec::{Ack, Delivery, PacketId, PacketType, QoS, ReasonCode, Version, WireBuf};
 
 /// What survives a connection, beside the table of exchanges.
 #[derive(Debug)]
@@ -123,6 +123,19 @@ impl Outbound {
     pub(crate) fn restore(&mut self, sent: Outgoing) -> Outgoing {
         self.bytes += sent.size;
         Outgoing { sent_on: Some(0), ..sent }
+    }
+
+    /// The messages are to be sent in another version, in which their packets have other sizes.
+    pub(crate) fn set_version(&mut self, version: Version, table: &mut InFlight) {
+        self.bytes = 0;
+        let sent = table.iter_mut().filter_map(|awaiting| match awaiting {
+            Awaiting::Publish(sent) => Some(sent),
+            _ => None,
+        });
+        for outgoing in self.queue.iter_mut().chain(sent) {
+            outgoing.size = publish::size(&outgoing.message, version);
+            self.bytes += outgoing.size;
+        }
     }
 
     pub(crate) const fn poll_timeout(&self) -> Option<Instant> {

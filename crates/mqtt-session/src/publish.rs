@@ -17,7 +17,7 @@ const MOST_BYTES_OF_ALIAS: usize = 3 + 1 + 1;
 /// Whether a message can be sent at all in this version; what depends on the server comes later. Returns the
 /// bytes of its packet, with the topic in full.
 pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageError> {
-    let size = parts(message).encoded_len(version);
+    let size = size(message, version);
     let plain = message.properties.is_empty() && version != Version::V3_1;
     if plain && size <= MAX_PACKET_SIZE as usize {
         return Ok(size);
@@ -36,6 +36,11 @@ pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageE
     }
     parts(message).encode(version, &mut WireBuf::new())?;
     Ok(size)
+}
+
+/// The bytes of its packet, with the topic in full.
+pub(crate) fn size(message: &Message, version: Version) -> usize {
+    parts(message).encoded_len(version)
 }
 
 /// Appends the PUBLISH of a message to be stored: its packet identifier means nothing. With DUP if it was sent in a

@@ -33,6 +33,10 @@ impl Queue {
         self.messages.front_mut()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Outgoing> {
+        self.messages.iter_mut()
+    }
+
     #[inline(always)]
     pub(crate) fn push_back(&mut self, queued: Outgoing) {
         let number = self.first.wrapping_add(self.messages.len() as u64);

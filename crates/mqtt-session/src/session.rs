@@ -1,7 +1,7 @@
 //! The hall: every way in and every way out, and who is sent where.
 
 use crate::answers::Verdict;
-use crate::config::{Config, Overflow};
+use crate::config::{Config, Limits, Overflow};
 use crate::error::{End, ProtocolError, UsageError};
 use crate::event::{AckToken, Event, Message, Token};
 use crate::in_flight::{InFlight, Order, Outgoing};
@@ -361,6 +361,24 @@ impl Session {
         let config = Config { authentication: Some((method, data)), ..self.config.clone() };
         config.check()?;
         self.config = config;
+        Ok(())
+    }
+
+    /// Goes on with another configuration, say in another version: to be called while there is no connection. What gives
+    /// way in a full queue, and whether there is a store, stays as it was.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); the old one stays.
+    pub fn set_config(&mut self, config: Config) -> Result<(), UsageError> {
+        config.check()?;
+        if !config.client_id.is_empty() {
+            self.client_id = config.client_id.clone();
+        }
+        let Limits { overflow, .. } = self.config.limits;
+        self.outbound.set_version(config.version, &mut self.table);
+        self.reports.set_version(config.version);
+        let limits = Limits { overflow, ..config.limits };
+        self.config = Config { limits, durable: self.config.durable, ..config };
         Ok(())
     }
 

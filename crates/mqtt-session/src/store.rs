@@ -133,7 +133,8 @@ impl StoredMessage {
     }
 
     /// A message that is to be sent, restored at `now`.
-    fn outgoing(self, now: Instant, token: Token, size: usize) -> Outgoing {
+    fn outgoing(self, now: Instant, token: Token, version: Version) -> Outgoing {
+        let size = publish::size(&self.message, version);
         let mut outgoing = Outgoing::new(now, token, self.message, size);
         // It has no longer than it would have if it were accepted now.
         outgoing.expires = earlier(outgoing.expires, self.expires);
@@ -209,6 +210,10 @@ impl Reports {
         if self.ops.is_empty() {
             self.ops = VecDeque::new();
         }
+    }
+
+    pub(crate) const fn set_version(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// Whether there is a store.
@@ -364,24 +369,14 @@ impl Session {
 
     /// Queues a message that is stored under a number from [`take_number`](Self::take_number), or from an earlier
     /// process: a driver that keeps messages on disk only, and lets the session have as many as it can send soon, gives
-    /// them to it in the order of their numbers. The token has that number. A message that cannot be sent in this version
-    /// completes as [`Outcome::Refused`], one that has no room as the limits say.
+    /// them to it in the order of their numbers. The token has that number. A message that has no room gives way as the
+    /// limits say; whether it can be sent in the version that is spoken then turns out when its turn comes.
     pub fn publish_stored(&mut self, now: Instant, number: u64, stored: StoredMessage) -> Token {
         let token = Token(number);
         self.tokens = self.tokens.max(number);
-        match publish::check(&stored.message, self.config.version) {
-            Ok(size) => {
-                let (limits, reports) = (&self.config.limits, &mut self.reports);
-                self.outbound.push_stored(stored.outgoing(now, token, size), limits, reports);
-            }
-            Err(error) => self.refuse_stored(token, stored.message.qos, error),
-        }
+        let queued = stored.outgoing(now, token, self.config.version);
+        self.outbound.push_stored(queued, &self.config.limits, &mut self.reports);
         token
-    }
-
-    fn refuse_stored(&mut self, token: Token, qos: QoS, error: UsageError) {
-        self.reports.forget_message(token, qos);
-        self.reports.complete(token, Outcome::Refused(error));
     }
 
     fn restore_entry(
@@ -449,13 +444,13 @@ impl Session {
             }
             _ => return None,
         };
-        match (publish::check(&stored.message, self.config.version), id) {
-            (Err(error), _) => self.refuse_stored(token, qos, error),
-            (Ok(size), None) => self.outbound.push(stored.outgoing(now, token, size)),
+        let outgoing = stored.outgoing(now, token, self.config.version);
+        match id {
+            None => self.outbound.push(outgoing),
             // The server has taken it over: the release under the same identifier says so.
-            (Ok(_), Some(id)) if self.table.get(id).is_some() => self.reports.forget_message(token, qos),
-            (Ok(size), Some(id)) => {
-                let sent = self.outbound.restore(stored.outgoing(now, token, size));
+            Some(id) if self.table.get(id).is_some() => self.reports.forget_message(token, qos),
+            Some(id) => {
+                let sent = self.outbound.restore(outgoing);
                 self.table.restore(id, Awaiting::Publish(sent));
             }
         }

@@ -456,12 +456,20 @@ fn a_session_goes_on_in_another_version() {
     session.publish(Instant::ZERO, message("a", "y", QoS::ExactlyOnce)).unwrap();
     store.take(&mut session);
     for version in [Version::V3_1_1, Version::V3_1] {
-        let mut pair = store.restore(durable(version));
-        let (token, outcome) = pair.completed();
-        assert!(token == refused && matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
-        assert_eq!(pair.session.poll_store(), Some(StoreOp::Delete(StoreKey::Message(1))));
-        pair.resume();
-        pair.expect(publish("a", "y").qos2(1));
+        // An attempt in 5.0 comes before.
+        for began in [Version::V5, version] {
+            let snapshot = Snapshot { entries: store.map.clone().into_iter().collect(), last: 0 };
+            let mut session = Session::restore(Instant::ZERO, durable(began), snapshot).unwrap();
+            session.set_config(durable(version)).unwrap();
+            let mut pair = Pair::with_session(session);
+            pair.connect(connack());
+            let (token, outcome) = pair.completed();
+            assert!(token == refused && matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+            let ops: Vec<_> = core::iter::from_fn(|| pair.session.poll_store()).collect();
+            assert!(ops.contains(&StoreOp::Delete(StoreKey::Message(1))), "{ops:?}");
+            pair.expect(publish("a", "y").qos2(1));
+            assert_eq!(pair.session.queued_bytes(), 8);
+        }
     }
 }
 
