@@ -13,6 +13,7 @@ use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
 use crate::servers::{Server, ServerOrder, Servers};
+use crate::store::Store;
 use crate::submissions::Shared;
 use crate::transports::Transports;
 use bytes::Bytes;
@@ -45,6 +46,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         response_topic: None,
         ask_credentials: None,
         presence: None,
+        store: None,
         connector: None,
         transports: Transports::default(),
         other_urls: Vec::new(),
@@ -73,6 +75,7 @@ pub struct ConnectBuilder {
     response_topic: Option<TopicName>,
     ask_credentials: Option<AskCredentials>,
     presence: Option<Presence>,
+    store: Option<Box<dyn Store>>,
     connector: Option<Arc<dyn Connect>>,
     pub(crate) transports: Transports,
     /// Beside the first.
@@ -388,6 +391,25 @@ impl ConnectBuilder {
         self
     }
 
+    /// Keeps the session in a store, so that it outlives the process: what was accepted and is not delivered, how far
+    /// each exchange has come, which QoS 2 messages were taken. The next client with the same store and
+    /// [`client_id`](Self::client_id) goes on with it. Publishing then waits until the message is stored. The crate
+    /// `mqtt-store` has a store on disk.
+    ///
+    /// The session is asked to be resumed and, from 5.0 on, not to expire, unless
+    /// [`clean_start`](Self::clean_start) or [`session_expiry`](Self::session_expiry) say otherwise; before 5.0 give the
+    /// client a name of its own. What [`queue`](Self::queue) allows is then mostly on disk: the client has some thousand
+    /// messages in memory at most, unless [`queue_overflow`](Self::queue_overflow) is other than
+    /// [`Overflow::Refuse`](crate::Overflow::Refuse), where it needs to know all. Subscriptions are not stored.
+    ///
+    /// The store is opened when the client starts; an error there ends it with [`ConnectError::Store`]. Later ones are
+    /// told by [`Event::StoreFailed`](crate::Event::StoreFailed): nothing that was accepted is lost by them, what cannot
+    /// be stored is refused, nothing is sent that would have to be stored first, and it is tried again every second.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
     /// Starts the client and does not wait for a connection: it tries until it succeeds, or until its policy or a cause
     /// that does not pass ends it.
     ///
@@ -412,7 +434,7 @@ impl ConnectBuilder {
         let plan = self.plan()?;
         let session = plan.session()?;
         let runtime = Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
-        let shared = Arc::new(Shared::new(plan.queue()));
+        let shared = Arc::new(Shared::new(plan.queue(), plan.durable));
         let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
         let driver = Driver::new(plan, session, shared.clone(), status, first);
         runtime.spawn(Box::new(driver).run_in_span());
@@ -445,6 +467,8 @@ impl ConnectBuilder {
         }
         options.client_id = match self.client_id {
             Some(id) => id,
+            // With a store it has to be the same in the next process: the server may assign one.
+            None if self.store.is_some() => Text::default(),
             None => random_id(),
         };
         let mut plan = Plan::new(servers, self.connect_timeout, self.reconnect, options, self.protocol);
@@ -452,6 +476,8 @@ impl ConnectBuilder {
         plan.response_topic = self.response_topic;
         plan.ask_credentials = self.ask_credentials;
         plan.presence = self.presence;
+        plan.durable = self.store.is_some();
+        plan.store = self.store;
         Ok(plan)
     }
 

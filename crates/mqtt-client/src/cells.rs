@@ -1,5 +1,6 @@
 //! Completion cells: where the driver leaves the fate of a request, and its token picks it up.
 
+use crate::store::StoreError;
 use core::task::{Poll, Waker};
 use mqtt_session::{Outcome, UsageError};
 
@@ -12,6 +13,8 @@ pub(crate) enum Fate {
     Refused(UsageError),
     /// The client ended before the session had it.
     Closed,
+    /// The store could not take it.
+    NotStored(StoreError),
 }
 
 /// The cells of one client, reused: a request costs no allocation of its own.
@@ -28,6 +31,8 @@ pub(crate) struct CellId(usize);
 #[derive(Debug)]
 pub(crate) enum Cell {
     Free,
+    /// A message that is not stored yet. Otherwise as an open one.
+    Pending(Option<Waker>),
     /// The driver owes a fate; the waker is that of the token, if it was polled.
     Open(Option<Waker>),
     /// The driver owes a fate that nobody waits for.
@@ -46,11 +51,45 @@ impl Cells {
         CellId(self.cells.len() - 1)
     }
 
+    /// For a message that is accepted only when it is stored.
+    pub(crate) fn open_pending(&mut self) -> CellId {
+        let id = self.open();
+        self.cells[id.0] = Cell::Pending(None);
+        id
+    }
+
+    /// The message is stored. Returns whom to wake, once the lock is released.
+    pub(crate) fn accept(&mut self, id: CellId) -> Option<Waker> {
+        let cell = &mut self.cells[id.0];
+        let Cell::Pending(waker) = cell else { return None };
+        let waker = waker.take();
+        *cell = Cell::Open(None);
+        waker
+    }
+
+    /// Whether the message was accepted, or will never be.
+    pub(crate) fn poll_accepted(
+        &mut self,
+        id: CellId,
+        asking: &Waker,
+        displaced: &mut Option<Waker>,
+    ) -> Poll<Result<(), Fate>> {
+        match &mut self.cells[id.0] {
+            Cell::Pending(waker) => {
+                *displaced = set_waker(waker, asking);
+                Poll::Pending
+            }
+            Cell::Settled(Fate::Outcome(_)) | Cell::Open(_) => Poll::Ready(Ok(())),
+            Cell::Settled(fate) => Poll::Ready(Err(fate.clone())),
+            Cell::Forgotten | Cell::Free => Poll::Pending,
+        }
+    }
+
     /// The driver knows. Returns whom to wake, once the lock is released.
     pub(crate) fn settle(&mut self, id: CellId, fate: Fate) -> Option<Waker> {
         let cell = &mut self.cells[id.0];
         match core::mem::replace(cell, Cell::Settled(fate)) {
-            Cell::Open(waker) => waker,
+            Cell::Open(waker) | Cell::Pending(waker) => waker,
             Cell::Forgotten => {
                 *cell = Cell::Free;
                 self.free.push(id);
@@ -69,7 +108,7 @@ impl Cells {
     pub(crate) fn poll(&mut self, id: CellId, asking: &Waker, displaced: &mut Option<Waker>) -> Poll<Fate> {
         let cell = &mut self.cells[id.0];
         match cell {
-            Cell::Open(waker) => *displaced = set_waker(waker, asking),
+            Cell::Open(waker) | Cell::Pending(waker) => *displaced = set_waker(waker, asking),
             Cell::Settled(_) => {
                 if let Cell::Settled(fate) = core::mem::replace(cell, Cell::Free) {
                     self.free.push(id);
@@ -92,10 +131,14 @@ impl Cells {
         cell
     }
 
-    /// The requests that a driver still owes an answer.
-    pub(crate) fn unsettled(&self) -> Vec<CellId> {
-        let owed = |cell: &Cell| matches!(cell, Cell::Open(_) | Cell::Forgotten);
-        (0..self.cells.len()).filter(|&index| owed(&self.cells[index])).map(CellId).collect()
+    /// The requests that a driver still owes an answer; true for those that are accepted.
+    pub(crate) fn unsettled(&self) -> Vec<(CellId, bool)> {
+        let owed = |(index, cell): (usize, &Cell)| match cell {
+            Cell::Open(_) | Cell::Forgotten => Some((CellId(index), true)),
+            Cell::Pending(_) => Some((CellId(index), false)),
+            Cell::Free | Cell::Settled(_) => None,
+        };
+        self.cells.iter().enumerate().filter_map(owed).collect()
     }
 }
 
@@ -133,12 +176,34 @@ mod tests {
         assert_eq!(cells.cells.len(), 2);
     }
 
+    /// What is accepted only when it is stored.
+    #[test]
+    fn a_pending_message_is_accepted_once_it_is_stored() {
+        let mut cells = Cells::default();
+        let (first, second) = (cells.open_pending(), cells.open_pending());
+        let accepted = |cells: &mut Cells, id| cells.poll_accepted(id, Waker::noop(), &mut None);
+        assert!(accepted(&mut cells, first).is_pending());
+        assert_eq!(cells.unsettled(), [(first, false), (second, false)]);
+        assert!(cells.accept(first).is_some(), "the future that asked is woken");
+        assert!(matches!(accepted(&mut cells, first), Poll::Ready(Ok(()))));
+        assert!(poll(&mut cells, first).is_none());
+        _ = cells.settle(second, Fate::NotStored(StoreError::Full));
+        assert!(matches!(accepted(&mut cells, second), Poll::Ready(Err(Fate::NotStored(_)))));
+        assert!(matches!(poll(&mut cells, second), Some(Fate::NotStored(_))));
+        // Nobody waits for this one any more.
+        let third = cells.open_pending();
+        _ = cells.forget(third);
+        assert!(cells.accept(third).is_none());
+        assert!(cells.settle(third, Fate::Outcome(Outcome::Sent)).is_none());
+        assert_eq!(cells.open(), third);
+    }
+
     #[test]
     fn a_forgotten_request_frees_its_cell_when_it_is_settled() {
         let mut cells = Cells::default();
         let id = cells.open();
         _ = cells.forget(id);
-        assert_eq!(cells.unsettled(), [id]);
+        assert_eq!(cells.unsettled(), [(id, true)]);
         assert_ne!(cells.open(), id, "the driver still owes an answer");
         assert!(cells.settle(id, Fate::Closed).is_none());
         assert_eq!(cells.open(), id);

@@ -6,9 +6,12 @@ use core::time::Duration;
 use mqtt_session::Instant;
 use tokio::time::{Sleep, sleep};
 
-/// Tells the time since the start of the client's task.
+/// Tells the time since the start of the client's task; or since 1970, if moments are to mean something to the next
+/// process too.
 pub(crate) struct Clock {
     start: tokio::time::Instant,
+    /// What it showed then.
+    shown: Duration,
     timer: Pin<Box<Sleep>>,
     /// When the timer goes off.
     armed: Option<Instant>,
@@ -16,7 +19,13 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { start: read(), timer: Box::pin(sleep(Duration::ZERO)), armed: None }
+        Self { start: read(), shown: Duration::ZERO, timer: Box::pin(sleep(Duration::ZERO)), armed: None }
+    }
+
+    /// Shows from now on the time since 1970. It does not follow when that clock is set.
+    pub(crate) fn show_calendar_time(&mut self) {
+        self.start = read();
+        self.shown = read_calendar();
     }
 
     /// The same moment on tokio's clock.
@@ -25,7 +34,7 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Instant {
-        Instant::from_duration(read().saturating_duration_since(self.start))
+        Instant::from_duration(self.shown + read().saturating_duration_since(self.start))
     }
 
     /// Whether `deadline` has come; otherwise the task is woken then, or earlier.
@@ -39,7 +48,8 @@ impl Clock {
         }
         if self.armed.is_none_or(|armed| deadline < armed) {
             // A deadline beyond all calendars is none.
-            let Some(at) = self.start.checked_add(deadline.as_duration()) else { return false };
+            let since_start = deadline.as_duration().saturating_sub(self.shown);
+            let Some(at) = self.start.checked_add(since_start) else { return false };
             self.timer.as_mut().reset(at);
             self.armed = Some(deadline);
         }
@@ -51,6 +61,11 @@ impl Clock {
             Poll::Pending => false,
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads a clock")]
+fn read_calendar() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads a clock")]

@@ -2,6 +2,7 @@
 
 use crate::error::{Closed, ConnectError};
 use crate::queue::{Queue, Topical};
+use crate::store::StoreError;
 use crate::submissions::Handle;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -48,6 +49,10 @@ pub struct Status {
     /// Messages that were received and skipped because their topic name is none
     /// ([`ConnectBuilder::skip_misnamed`](crate::ConnectBuilder::skip_misnamed)).
     pub skipped: u64,
+    /// Entries of the [store](crate::ConnectBuilder::store) that were found damaged and left out.
+    pub damaged: usize,
+    /// Why the store does not work at the moment, if so.
+    pub store_error: Option<StoreError>,
 }
 
 impl Status {
@@ -68,6 +73,8 @@ impl Status {
             ack_latency: None,
             unclaimed: 0,
             skipped: 0,
+            damaged: 0,
+            store_error: None,
         }
     }
 
@@ -126,6 +133,18 @@ pub enum Event {
     },
     /// The server lost the session, and refused to subscribe this filter again.
     SubscriptionLost(TopicFilter, ReasonCode),
+    /// The [store](crate::ConnectBuilder::store) was opened.
+    Restored {
+        /// So many messages are still to be delivered.
+        messages: usize,
+        /// So many entries were found damaged and left out.
+        damaged: usize,
+    },
+    /// The store does not work. What cannot be stored is refused or not sent; what is stored stays. The client tries
+    /// again every second.
+    StoreFailed(StoreError),
+    /// The store works again.
+    StoreRecovered,
     /// The client has ended.
     Closed(Closed),
 }

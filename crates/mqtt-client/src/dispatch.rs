@@ -32,7 +32,9 @@ impl Driver {
         if !self.exchange.commands.is_empty() {
             let mut commands = core::mem::take(&mut self.exchange.commands);
             for command in commands.drain(..) {
-                if self.established {
+                // With a store a message is accepted at once, and sent when it is certain how.
+                let stored = self.keeper.is_some() && matches!(command, Command::Publish(..));
+                if self.established || stored {
                     self.handle_command(now, command);
                 } else {
                     self.keep_for_later(now, command);
@@ -90,6 +92,9 @@ impl Driver {
     }
 
     fn publish(&mut self, now: Instant, message: Message, cell: CellId) {
+        if self.keeper.is_some() {
+            return self.submit(now, message, cell);
+        }
         let measurable = message.qos > QoS::AtMostOnce
             && self.ack_latency.is_free()
             && self.session.is_connected()
@@ -280,7 +285,7 @@ impl Driver {
         effects.wakers.drain(..).for_each(Waker::wake);
     }
 
-    fn settle(&mut self, cell: CellId, fate: Fate) {
+    pub(crate) fn settle(&mut self, cell: CellId, fate: Fate) {
         self.exchange.settled.push((cell, fate));
     }
 }

@@ -8,6 +8,7 @@ use crate::early::Early;
 use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::gauges::{AckLatency, Gauges};
+use crate::keeper::Keeper;
 use crate::link::Link;
 use crate::observer::Observer;
 use crate::plan::{Opened, Plan};
@@ -46,6 +47,8 @@ pub(crate) struct Driver {
     pub(crate) requests: Requests,
     pub(crate) exchange: Exchange,
     pub(crate) effects: Effects,
+    /// What the store has to do, if there is one.
+    pub(crate) keeper: Option<Box<Keeper>>,
     /// What was asked for before the first connection, and when. It goes to the session once it is certain which
     /// version is spoken and what the server allows.
     pub(crate) early: Early,
@@ -110,6 +113,7 @@ impl Driver {
             requests: Requests::default(),
             exchange: Exchange::default(),
             effects: Effects::default(),
+            keeper: None,
             authentication: Authentication::default(),
             responses: None,
             told: Told::default(),
@@ -149,10 +153,15 @@ impl Driver {
     /// Boxed, because an async function keeps its argument twice.
     async fn run(mut self: Box<Self>) {
         let closed = self.live().await;
+        self.finish_storing().await;
         self.end(closed);
     }
 
     async fn live(&mut self) -> Closed {
+        if let Err(cause) = self.open_store().await {
+            self.retry_delay(&cause, None);
+            return Closed::Failed(cause);
+        }
         loop {
             let cause = match self.connection().await {
                 Over::Stopped(stop) => return stop.closed(),
@@ -179,12 +188,10 @@ impl Driver {
             status.attempts += 1;
             trace::connecting(&self.plan, status.attempts);
         });
-        if !self.established {
-            // Nothing is in it yet, and the version may be another one.
-            match self.plan.session() {
-                Ok(session) => self.session = session,
-                Err(error) => return Over::Failed(error),
-            }
+        if !self.established
+            && let Err(error) = self.choose_version()
+        {
+            return Over::Failed(error);
         }
         let deadline = self.clock.now() + self.plan.connect_timeout;
         let mut opening = self.plan.open();
@@ -206,6 +213,16 @@ impl Driver {
         over
     }
 
+    /// No server has accepted the client yet, and the version may be another one than at the last attempt.
+    fn choose_version(&mut self) -> Result<(), ConnectError> {
+        if self.keeper.is_some() {
+            return self.plan.set_version(&mut self.session);
+        }
+        // Nothing is in it yet.
+        self.session = self.plan.session()?;
+        Ok(())
+    }
+
     async fn wait(&mut self, delay: Duration) -> Option<Stop> {
         let until = self.clock.now() + delay;
         // A wait may be none at all, and the next attempt fail at once: other tasks have their turn even so.
@@ -220,9 +237,14 @@ impl Driver {
             let before = link.output.len();
             while self.session.poll_transmit(now, &mut link.output) {}
             self.observer.encoded(&link.output, before);
-            let session = &mut self.session;
-            // The connection is over, whether this succeeds or not.
-            _ = timeout(GOODBYE, link.close(|bytes| session.handle_transmitted(now, bytes))).await;
+            if self.finish_output().await {
+                let session = &mut self.session;
+                // The connection is over, whether this succeeds or not.
+                _ = timeout(GOODBYE, link.close(|bytes| session.handle_transmitted(now, bytes))).await;
+            }
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.forget_output();
         }
         self.shared.set_negotiated(None);
         self.session.handle_close(self.clock.now());
@@ -248,7 +270,7 @@ impl Driver {
         unheard.chain(self.router.end()).for_each(Waker::wake);
         let closed = self.shared.closed().unwrap_or(closed);
         self.announce(&Event::Closed(closed.clone()));
-        self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
+        self.shared.close(closed, &mut self.exchange);
         self.shared.responses.lose();
         self.status.send_modify(|status| {
             status.enter(State::Closed, Clock::tokio_now());
@@ -294,6 +316,7 @@ impl Driver {
             }
             self.handle_timeouts(now);
             self.dispatch(now);
+            self.store(cx, now);
             if !self.swap(Some(cx.waker())) && !self.clock.poll(cx, now, self.next_timeout(Some(deadline))) {
                 return Poll::Pending;
             }
@@ -310,6 +333,7 @@ impl Driver {
             self.take_requests(now);
             self.repeat_presence(now);
             self.handle_timeouts(now);
+            self.store(cx, now);
             let mut exhausted = self.transmit(now, link);
             if exhausted && link.output.is_empty() && self.tell_absence(now) {
                 exhausted = self.transmit(now, link);
@@ -321,7 +345,8 @@ impl Driver {
                 return Poll::Ready(self.timed_out());
             }
 
-            let written = match link.poll_write(cx, self.answered) {
+            self.store(cx, now);
+            let written = match self.poll_write(cx, link) {
                 Poll::Ready(Ok(bytes)) => {
                     self.session.handle_transmitted(now, bytes);
                     true
@@ -357,14 +382,24 @@ impl Driver {
 
     /// Fills the output. True if the session has nothing more to send now.
     fn transmit(&mut self, now: Instant, link: &mut Link) -> bool {
-        while link.wants_output() {
+        if !self.may_write() {
+            return false;
+        }
+        let all = link.output.len();
+        let mut exhausted = false;
+        while !exhausted && link.wants_output() {
             let before = link.output.len();
-            if !self.session.poll_transmit(now, &mut link.output) {
-                return true;
-            }
+            exhausted = !self.session.poll_transmit(now, &mut link.output);
             self.observer.encoded(&link.output, before);
         }
-        false
+        if let Some(keeper) = &mut self.keeper {
+            keeper.collect(&mut self.session, link.output.len() > all);
+        }
+        exhausted
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, link: &mut Link) -> Poll<io::Result<usize>> {
+        if self.may_write() { link.poll_write(cx, self.answered) } else { Poll::Pending }
     }
 
     /// Reads once and lets the session have it, unless the applications are to catch up first.
@@ -485,7 +520,11 @@ impl Driver {
     }
 
     fn next_timeout(&self, other: Option<Instant>) -> Option<Instant> {
-        [self.session.poll_timeout(), self.hold_until, self.goodbye_by, other].into_iter().flatten().min()
+        let again = self.keeper.as_ref().and_then(|keeper| keeper.poll_timeout());
+        [self.session.poll_timeout(), self.hold_until, self.goodbye_by, again, other]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Brings the handles what is done, and takes what they ask. True if there is something to do.
@@ -496,8 +535,14 @@ impl Driver {
             ping_round_trip: self.session.ping_round_trip(),
             ack_latency: self.ack_latency.last(),
         };
-        let open = self.requests.len() + self.early.len();
-        let load = Load { queued: queued + self.early.size(), open, gauges };
+        let mut load =
+            Load { queued: queued + self.early.size(), open: self.requests.len() + self.early.len(), gauges };
+        if let Some(keeper) = &self.keeper {
+            // Those of an earlier process have no request.
+            load.open =
+                load.open.max(self.early.len() + gauges.in_flight + queued.messages) + keeper.held().messages;
+            load.queued += keeper.held();
+        }
         self.observer.load(&load);
         self.shared.exchange(&mut self.exchange, load, park)
     }

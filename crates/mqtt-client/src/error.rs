@@ -1,6 +1,7 @@
 //! What can go wrong, by whose call it was.
 
 use crate::queue::QueuePolicy;
+use crate::store::StoreError;
 use core::error::Error;
 use core::fmt;
 use core::time::Duration;
@@ -29,6 +30,9 @@ pub enum ConnectError {
     /// There is no tokio runtime for the client's task: connect from within one, or with the feature `blocking`.
     #[error("there is no tokio runtime here: connect from a task, or enter a runtime before")]
     NoRuntime,
+    /// The [`store`](crate::ConnectBuilder::store) could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The transport could not be opened, or broke.
     #[error("the network failed: {0}")]
     Io(#[source] Arc<io::Error>),
@@ -98,6 +102,7 @@ impl ConnectError {
             Self::InvalidUrl(_)
             | Self::InvalidOption { .. }
             | Self::NoRuntime
+            | Self::Store(_)
             | Self::AssumedTakeover { .. }
             | Self::Authentication(_)
             | Self::Cancelled => false,
@@ -301,6 +306,9 @@ pub enum PublishError {
     /// there are none.
     #[error("the message to respond to names no response topic")]
     NoResponseTopic,
+    /// The [store](crate::ConnectBuilder::store) could not take it: it is not sent.
+    #[error("the message cannot be stored: {0}")]
+    Store(#[from] StoreError),
     /// The queue is full; only [`try_enqueue`](crate::PublishBuilder::try_enqueue) says so, the others wait.
     #[error("the queue is full")]
     QueueFull,
@@ -312,7 +320,7 @@ pub enum PublishError {
 impl PublishError {
     /// Whether the same call can succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::QueueFull)
+        matches!(self, Self::QueueFull | Self::Store(_))
     }
 }
 

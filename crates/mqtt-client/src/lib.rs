@@ -279,6 +279,7 @@ mod error;
 mod frames;
 mod gauges;
 mod handler;
+mod keeper;
 mod link;
 mod manual;
 #[cfg(feature = "metrics")]
@@ -298,6 +299,7 @@ mod room;
 mod router;
 mod servers;
 mod store;
+mod storing;
 mod submissions;
 mod subscribe;
 mod subscription;
@@ -330,7 +332,8 @@ pub use crate::subscription::Subscription;
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,
     PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,
-    Snapshot, StoreKey, StoreOp, SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
+    Snapshot, StoreKey, StoreOp, SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName,
+    UsageError, Version, Will,
 };
 pub use mqtt_transport as transport;
 #[cfg(feature = "tls")]

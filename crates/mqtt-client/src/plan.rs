@@ -7,13 +7,14 @@ use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
 use crate::servers::Servers;
+use crate::store::Store;
 use bytes::Bytes;
 use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 use mqtt_session::{
-    CleanStart, Config, Disconnect, Limits, OnSessionLost, Overflow, PropertiesBuf, Property, ReasonCode,
-    Session, Text, TopicName, UsageError, Version, Will,
+    CleanStart, Config, Disconnect, Instant, Limits, OnSessionLost, Overflow, PropertiesBuf, Property,
+    ReasonCode, RestoreError, Session, Snapshot, Text, TopicName, UsageError, Version, Will,
 };
 use mqtt_transport::{BoxFuture, BoxTransport};
 use std::io;
@@ -87,6 +88,9 @@ pub(crate) struct Plan {
     pub(crate) response_topic: Option<TopicName>,
     pub(crate) ask_credentials: Option<AskCredentials>,
     pub(crate) presence: Option<Presence>,
+    pub(crate) store: Option<Box<dyn Store>>,
+    /// There is a store.
+    pub(crate) durable: bool,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -120,6 +124,8 @@ impl Plan {
             response_topic: None,
             ask_credentials: None,
             presence: None,
+            store: None,
+            durable: false,
             options,
             versions,
             current: 0,
@@ -132,18 +138,39 @@ impl Plan {
         (self.options.queue, self.options.overflow)
     }
 
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(crate) fn client_id(&self) -> &Text {
         &self.options.client_id
     }
 
     /// A session in the current version.
     pub(crate) fn session(&self) -> Result<Session, ConnectError> {
+        Session::new(self.config(self.version())?).map_err(refused)
+    }
+
+    /// The session that was stored, in the current version. What is damaged is left out, and counted.
+    pub(crate) fn restore(
+        &self,
+        now: Instant,
+        mut snapshot: Snapshot,
+    ) -> Result<(Session, usize), ConnectError> {
         let config = self.config(self.version())?;
-        Session::new(config).map_err(|error| ConnectError::InvalidOption {
-            option: blame(error),
-            fault: OptionFault::Session(error),
-        })
+        let mut damaged = 0;
+        loop {
+            match Session::restore(now, config.clone(), snapshot.clone()) {
+                Ok(session) => return Ok((session, damaged)),
+                Err(RestoreError::Snapshot(error)) => {
+                    snapshot.entries.retain(|(key, _)| *key != error.key);
+                    damaged += 1;
+                }
+                Err(RestoreError::Config(error)) => return Err(refused(error)),
+                Err(_) => return Err(ConnectError::Cancelled),
+            }
+        }
+    }
+
+    /// Turns a session that has no connection to the current version.
+    pub(crate) fn set_version(&self, session: &mut Session) -> Result<(), ConnectError> {
+        session.set_config(self.config(self.version())?).map_err(refused)
     }
 
     /// User name and password for the current server: the application's, or else those of its URL.
@@ -246,6 +273,7 @@ impl Plan {
 
     fn expires_by_default(&self, version: Version) -> bool {
         version.is_v5()
+            && !self.durable
             && self.options.session_expiry.is_none()
             && self.options.clean_start != Some(CleanStart::Always)
     }
@@ -272,12 +300,18 @@ impl Plan {
                 return Err(ConnectError::InvalidOption { option: "authenticator", fault });
             }
         }
-        let session_expiry = match self.expires_by_default(version) {
-            true => Some(SESSION_EXPIRY),
-            false => options.session_expiry,
+        let session_expiry = match (self.expires_by_default(version), self.durable) {
+            (true, _) => Some(SESSION_EXPIRY),
+            // What is stored here is of use only as long as the server has its part.
+            (false, true) if version.is_v5() => options.session_expiry.or(Some(u32::MAX)),
+            (false, _) => options.session_expiry,
         };
-        // Before 5.0 a session that is once begun to be kept is kept for ever, and only to be asked for.
-        let clean_start = if version.is_v5() { CleanStart::FirstOnly } else { CleanStart::Always };
+        let clean_start = match version {
+            Version::V5 => CleanStart::FirstOnly,
+            _ if self.durable => CleanStart::Never,
+            // Before 5.0 a session that is once begun to be kept is kept for ever, and only to be asked for.
+            _ => CleanStart::Always,
+        };
         let queue = match options.overflow {
             // The bound is the client's own: what is refused here was accepted before.
             Overflow::Refuse => Size { messages: usize::MAX, bytes: usize::MAX },
@@ -302,6 +336,7 @@ impl Plan {
             on_session_lost: options.on_session_lost,
             retransmit_after: options.retransmit_after,
             set_aside_after: options.set_aside_after,
+            durable: self.durable,
             skip_misnamed: options.skip_misnamed,
             limits: Limits {
                 queue_messages: queue.messages,
@@ -358,6 +393,10 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn refused(error: UsageError) -> ConnectError {
+    ConnectError::InvalidOption { option: blame(error), fault: OptionFault::Session(error) }
 }
 
 /// The builder's method that a complaint of the session is about.

@@ -58,21 +58,26 @@ impl<'a> PublishBuilder<'a> {
     /// Waits until the message is accepted: there is room for it in the queue, whether there is a connection or not.
     /// Those who wait are served in the order of their coming.
     ///
-    /// Dropping the future before it is ready means that the message is not sent.
+    /// With a [store](crate::ConnectBuilder::store) it is accepted once it is stored, as safely as that store promises.
+    ///
+    /// Dropping the future before it is ready means that the message is not sent; with a store it may be, once there was
+    /// room for it.
     ///
     /// # Errors
     ///
-    /// The topic is not usable, the message breaks a rule or a known limit of the server, or the client has ended.
+    /// The topic is not usable, the message breaks a rule or a known limit of the server, it cannot be stored, or the
+    /// client has ended.
     pub fn enqueue(self) -> Enqueue<'a> {
         let shared = self.shared;
         let (message, error) = match self.message() {
             Ok(message) => (Some(message), None),
             Err(error) => (None, Some(error)),
         };
-        Enqueue { shared, message, error, ticket: None }
+        Enqueue { shared, message, error, ticket: None, token: None }
     }
 
-    /// Accepts the message if there is room for it right now and nobody waits in line.
+    /// Accepts the message if there is room for it right now and nobody waits in line. It does not wait for a
+    /// [store](crate::ConnectBuilder::store): what cannot be stored completes as [`Outcome::NotSent`].
     ///
     /// # Errors
     ///
@@ -118,6 +123,8 @@ pub struct Enqueue<'a> {
     error: Option<PublishError>,
     /// The place in the line, while it waits.
     ticket: Option<Ticket>,
+    /// It was handed over, and is to be stored.
+    token: Option<DeliveryToken>,
 }
 
 impl Future for Enqueue<'_> {
@@ -130,9 +137,19 @@ impl Future for Enqueue<'_> {
         }
         // A loop that only publishes must let the driver run.
         let coop = ready!(coop::poll_proceed(cx));
-        let accepted = ready!(this.shared.poll_publish(&mut this.message, &mut this.ticket, cx));
+        let token = match this.token.take() {
+            Some(token) => token,
+            None => {
+                let cell = ready!(this.shared.poll_publish(&mut this.message, &mut this.ticket, cx))?;
+                DeliveryToken::new(this.shared, cell)
+            }
+        };
         coop.made_progress();
-        Poll::Ready(accepted.map(|cell| DeliveryToken::new(this.shared, cell)))
+        if this.shared.durable && token.poll_accepted(cx)?.is_pending() {
+            this.token = Some(token);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(token))
     }
 }
 
@@ -188,6 +205,14 @@ impl DeliveryToken {
     fn new(shared: &Arc<Shared>, cell: CellId) -> Self {
         Self { shared: shared.clone(), cell: Some(cell) }
     }
+
+    /// Ready when it is stored, or will not be.
+    fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        match self.cell {
+            Some(cell) => self.shared.poll_accepted(cell, cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
 }
 
 impl Future for DeliveryToken {
@@ -202,7 +227,7 @@ impl Future for DeliveryToken {
         Poll::Ready(match fate {
             Fate::Outcome(outcome) => outcome,
             Fate::Refused(error) => Outcome::Refused(error),
-            Fate::Closed => Outcome::NotSent,
+            Fate::Closed | Fate::NotStored(_) => Outcome::NotSent,
         })
     }
 }

@@ -59,7 +59,9 @@ pub enum StoreError {
     #[error("the store is open already; end the other process, or give each client a store of its own")]
     InUse,
     /// It belongs to another client.
-    #[error("the store belongs to the client identifier {owner:?}, not to {given:?}; use that identifier or another store")]
+    #[error(
+        "the store belongs to the client identifier {owner:?}, not to {given:?}; use that identifier or another store"
+    )]
     OtherClient {
         /// The identifier that it was written under.
         owner: String,
@@ -75,7 +77,9 @@ pub enum StoreError {
         known: u32,
     },
     /// There is no room on the disk, or a quota is used up.
-    #[error("no space left for the store; what was accepted is kept, and sending goes on when there is space")]
+    #[error(
+        "no space left for the store; what was accepted is kept, and sending goes on when there is space"
+    )]
     Full,
     /// The operating system refused.
     #[error("the store cannot be read or written: {0}")]

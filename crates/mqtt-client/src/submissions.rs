@@ -15,8 +15,8 @@ use crate::responses::Responses;
 use crate::room::{Room, Size, Ticket};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::{
-    Disconnect, Message, Negotiated, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter, UsageError,
-    Version,
+    Disconnect, Message, Negotiated, Outcome, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter,
+    UsageError, Version,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -88,6 +88,8 @@ pub(crate) struct Exchange {
     pub(crate) stop: Option<Stop>,
     /// Requests that are answered.
     pub(crate) settled: Vec<(CellId, Fate)>,
+    /// Messages that are stored.
+    pub(crate) accepted: Vec<CellId>,
     /// To be woken once the lock is released.
     pub(crate) wakers: Vec<Waker>,
 }
@@ -111,6 +113,8 @@ pub(crate) struct Load {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) responses: Responses,
+    /// There is a store: a message is accepted once it is in there.
+    pub(crate) durable: bool,
     inner: Mutex<Inner>,
 }
 
@@ -145,10 +149,11 @@ struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new((limit, overflow): (Size, Overflow)) -> Self {
+    pub(crate) fn new((limit, overflow): (Size, Overflow), durable: bool) -> Self {
         let first_listener = Arc::new(Queue::new(Events::CAPACITY, QueuePolicy::DropOldest));
         Self {
             responses: Responses::new(),
+            durable,
             inner: Mutex::new(Inner {
                 commands: Vec::new(),
                 acks: Vec::new(),
@@ -180,7 +185,7 @@ impl Shared {
         if !inner.room.try_enter(size) {
             return Err(PublishError::QueueFull);
         }
-        let (cell, driver) = inner.submit_publish(message);
+        let (cell, driver) = inner.submit_publish(message, self.durable);
         drop(inner);
         wake(driver);
         Ok(cell)
@@ -211,7 +216,7 @@ impl Shared {
         match message.take_if(|_| entered) {
             Some(message) => {
                 *ticket = None;
-                let (cell, driver) = inner.submit_publish(message);
+                let (cell, driver) = inner.submit_publish(message, self.durable);
                 drop(inner);
                 wake(driver);
                 Poll::Ready(Ok(cell))
@@ -284,6 +289,18 @@ impl Shared {
         let mut displaced = None;
         let mut inner = self.lock();
         inner.cells.poll(cell, cx.waker(), &mut displaced)
+    }
+
+    /// Ready when a message that was handed over is stored, or will not be.
+    pub(crate) fn poll_accepted(&self, cell: CellId, cx: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        let mut displaced = None;
+        let mut inner = self.lock();
+        let accepted = inner.cells.poll_accepted(cell, cx.waker(), &mut displaced);
+        accepted.map_err(|fate| match fate {
+            Fate::NotStored(error) => error.into(),
+            Fate::Refused(error) => error.into(),
+            Fate::Outcome(_) | Fate::Closed => inner.closed.clone().unwrap_or(Closed::TaskEnded).into(),
+        })
     }
 
     pub(crate) fn forget_cell(&self, cell: CellId) {
@@ -365,6 +382,9 @@ impl Shared {
     pub(crate) fn exchange(&self, exchange: &mut Exchange, load: Load, park: Option<&Waker>) -> bool {
         let mut displaced = None;
         let mut inner = self.lock();
+        for cell in exchange.accepted.drain(..) {
+            exchange.wakers.extend(inner.cells.accept(cell));
+        }
         for (cell, fate) in exchange.settled.drain(..) {
             exchange.wakers.extend(inner.cells.settle(cell, fate));
         }
@@ -430,16 +450,21 @@ impl Shared {
     }
 
     /// The driver ends. What it has not answered is settled, whoever waits is woken.
-    pub(crate) fn close(&self, closed: Closed, settled: Vec<(CellId, Fate)>) {
+    pub(crate) fn close(&self, closed: Closed, exchange: &mut Exchange) {
         let mut inner = self.lock();
         inner.ended = true;
         inner.closed.get_or_insert(closed);
         let mut wakers = Vec::new();
-        for (cell, fate) in settled {
+        for cell in exchange.accepted.drain(..) {
+            wakers.extend(inner.cells.accept(cell));
+        }
+        for (cell, fate) in exchange.settled.drain(..) {
             wakers.extend(inner.cells.settle(cell, fate));
         }
-        for cell in inner.cells.unsettled() {
-            wakers.extend(inner.cells.settle(cell, Fate::Closed));
+        for (cell, accepted) in inner.cells.unsettled() {
+            let stored = self.durable && accepted;
+            let fate = if stored { Fate::Outcome(Outcome::Stored) } else { Fate::Closed };
+            wakers.extend(inner.cells.settle(cell, fate));
         }
         wakers.append(&mut inner.room.close());
         wakers.append(&mut inner.drains);
@@ -483,8 +508,8 @@ impl Inner {
         }
     }
 
-    fn submit_publish(&mut self, message: Message) -> (CellId, Option<Waker>) {
-        let cell = self.cells.open();
+    fn submit_publish(&mut self, message: Message, durable: bool) -> (CellId, Option<Waker>) {
+        let cell = if durable { self.cells.open_pending() } else { self.cells.open() };
         self.commands.push(Command::Publish(message, cell));
         (cell, self.parked.take())
     }

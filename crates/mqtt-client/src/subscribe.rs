@@ -163,7 +163,7 @@ impl<R> SubscribeBuilder<'_, R> {
         let codes = match CellAnswer::new(&alive.shared, cell).wait().await {
             Fate::Outcome(Outcome::Subscribed { codes, .. }) => codes,
             Fate::Refused(error) | Fate::Outcome(Outcome::Refused(error)) => return Err(error.into()),
-            Fate::Outcome(_) | Fate::Closed => {
+            Fate::Outcome(_) | Fate::Closed | Fate::NotStored(_) => {
                 return Err(alive
                     .shared
                     .closed()

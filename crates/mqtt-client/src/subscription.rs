@@ -178,7 +178,7 @@ pub(crate) async fn unsubscribed(
         Fate::Outcome(Outcome::Unsubscribed { codes, .. }) => codes,
         Fate::Refused(error) | Fate::Outcome(Outcome::Refused(error)) => return Err(error.into()),
         // Nobody has answered: a session that outlives the client may have the subscription still [MQTT-3.10.4-4].
-        Fate::Outcome(_) | Fate::Closed => {
+        Fate::Outcome(_) | Fate::Closed | Fate::NotStored(_) => {
             return shared.closed().map_or(Ok(()), |closed| Err(closed.into()));
         }
     };

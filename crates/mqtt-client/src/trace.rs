@@ -38,6 +38,9 @@ pub(crate) fn event(_event: &Event) {
         }
         Event::Disconnected { cause, retry_in: None } => tracing::info!(%cause, "connection lost"),
         Event::SubscriptionLost(_, reason) => tracing::info!(%reason, "subscription lost"),
+        Event::Restored { messages, damaged } => tracing::info!(messages, damaged, "store opened"),
+        Event::StoreFailed(error) => tracing::info!(%error, "store failed"),
+        Event::StoreRecovered => tracing::info!("store works again"),
         Event::Closed(closed) => tracing::info!(%closed, "closed"),
     }
 }
