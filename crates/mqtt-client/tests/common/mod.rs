@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod server;
+pub(crate) mod store;
 
 use core::time::Duration;
 use mqtt_client::transport::{BoxFuture, BoxTransport, Connect, memory};
