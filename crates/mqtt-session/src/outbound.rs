@@ -6,7 +6,7 @@
 
 use crate::config::{Limits, OnSessionLost, Overflow};
 use crate::error::UsageError;
-use crate::event::{Outcome, Token};
+use crate::event::{Message, Outcome, Token};
 use crate::in_flight::{Awaiting, InFlight, Order, Outgoing, Released};
 use crate::link::Link;
 use crate::publish;
@@ -58,7 +58,7 @@ impl Outbound {
     /// Queues a message that is stored already.
     pub(crate) fn push_stored(&mut self, queued: Outgoing, limits: &Limits, reports: &mut Reports) {
         if limits.overflow == Overflow::Refuse || self.has_room(limits) {
-            self.push(queued);
+            self.push_back(queued);
         } else {
             self.push_without_room(queued, limits, reports, true);
         }
@@ -79,12 +79,12 @@ impl Outbound {
             if reports.is_durable() {
                 // A store knows the order of acceptance: it has to stay that of sending `[MQTT-4.6.0-1]`.
                 if !stored {
-                    reports.store_message(&queued);
+                    reports.store_queued(&queued);
                 }
                 if let Some(superseded) = self.queue.remove_latest(&queued.message.topic) {
                     self.refuse(&superseded, Outcome::Dropped, reports);
                 }
-                self.push(queued);
+                self.push_back(queued);
                 return;
             }
             self.bytes += queued.size;
@@ -98,9 +98,9 @@ impl Outbound {
         }
         if self.has_room(limits) {
             if !stored {
-                reports.store_message(&queued);
+                reports.store_queued(&queued);
             }
-            self.push(queued);
+            self.push_back(queued);
         } else {
             if stored {
                 reports.forget_message(queued.token, QoS::AtMostOnce);
@@ -109,14 +109,27 @@ impl Outbound {
         }
     }
 
-    /// Queues a message, room or not.
+    /// Queues a new message, room or not.
     #[inline(always)]
-    pub(crate) fn push(&mut self, queued: Outgoing) {
-        if queued.expires.is_some() {
-            self.look_for_expired = earlier(self.look_for_expired, queued.expires);
-        }
-        self.bytes += queued.size;
+    pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: usize) {
+        let expires = publish::expires(now, &message);
+        self.count(size, expires);
+        self.queue.push_back(Outgoing { token, message, size, expires, sent_on: None, round: 0 });
+    }
+
+    /// Queues a message, room or not.
+    pub(crate) fn push_back(&mut self, queued: Outgoing) {
+        self.count(queued.size, queued.expires);
         self.queue.push_back(queued);
+    }
+
+    /// One message more.
+    #[inline(always)]
+    fn count(&mut self, size: usize, expires: Option<Instant>) {
+        if expires.is_some() {
+            self.look_for_expired = earlier(self.look_for_expired, expires);
+        }
+        self.bytes += size;
     }
 
     /// A message that was sent in an earlier life, on no link of this one.

@@ -39,6 +39,7 @@ pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageE
 }
 
 /// The bytes of its packet, with the topic in full.
+#[inline(always)]
 pub(crate) fn size(message: &Message, version: Version) -> usize {
     parts(message).encoded_len(version)
 }

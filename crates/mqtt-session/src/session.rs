@@ -215,12 +215,12 @@ impl Session {
             return Err(UsageError::QueueFull);
         }
         let token = self.next_token();
-        let queued = Outgoing::new(now, token, message, size);
         let (limits, reports) = (&self.config.limits, &mut self.reports);
         if has_room {
-            reports.store_message(&queued);
-            self.outbound.push(queued);
+            reports.store_message(now, token, &message);
+            self.outbound.push(now, token, message, size);
         } else {
+            let queued = Outgoing::new(now, token, message, size);
             self.outbound.push_without_room(queued, limits, reports, false);
         }
         Ok(token)

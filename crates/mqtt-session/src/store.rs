@@ -229,19 +229,26 @@ impl Reports {
         self.events.push_back(Event::Ended(end));
     }
 
-    /// A message waits to be sent.
+    /// A message is to be sent.
     #[inline(always)]
-    pub(crate) fn store_message(&mut self, queued: &Outgoing) {
+    pub(crate) fn store_message(&mut self, now: Instant, token: Token, message: &Message) {
         if self.durable {
-            self.put_message(queued, false);
+            self.put_message(token, message, publish::expires(now, message), false);
         }
     }
 
+    pub(crate) fn store_queued(&mut self, queued: &Outgoing) {
+        if self.durable {
+            self.put_message(queued.token, &queued.message, queued.expires, false);
+        }
+    }
+
+    #[cold]
     #[inline(never)]
-    fn put_message(&mut self, queued: &Outgoing, again: bool) {
+    fn put_message(&mut self, token: Token, message: &Message, expires: Option<Instant>, again: bool) {
         // A message that the codec cannot write was refused when it was published.
-        if let Ok(value) = value(&queued.message, queued.expires, again) {
-            self.ops.push_back(StoreOp::Put(StoreKey::Message(queued.token.get()), value));
+        if let Ok(value) = value(message, expires, again) {
+            self.ops.push_back(StoreOp::Put(StoreKey::Message(token.get()), value));
         }
     }
 
@@ -256,7 +263,7 @@ impl Reports {
     /// A message goes back into the queue. DUP says that it was sent before.
     pub(crate) fn store_again(&mut self, sent: &Outgoing) {
         if self.durable {
-            self.put_message(sent, true);
+            self.put_message(sent.token, &sent.message, sent.expires, true);
         }
         self.forget_exchange(sent.token);
     }
@@ -313,9 +320,18 @@ impl Reports {
         }
     }
 
+    #[inline(always)]
     fn put_ack(&mut self, key: StoreKey, packet: PacketType, ack: Ack) {
+        if self.durable {
+            self.put_packet(key, packet, ack);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_packet(&mut self, key: StoreKey, packet: PacketType, ack: Ack) {
         let mut wire = WireBuf::new();
-        if self.durable && ack.encode(packet, Version::V5, &mut wire).is_ok() {
+        if ack.encode(packet, Version::V5, &mut wire).is_ok() {
             self.ops.push_back(StoreOp::Put(key, wire.to_vec().into()));
         }
     }
@@ -446,7 +462,7 @@ impl Session {
         };
         let outgoing = stored.outgoing(now, token, self.config.version);
         match id {
-            None => self.outbound.push(outgoing),
+            None => self.outbound.push_back(outgoing),
             // The server has taken it over: the release under the same identifier says so.
             Some(id) if self.table.get(id).is_some() => self.reports.forget_message(token, qos),
             Some(id) => {
