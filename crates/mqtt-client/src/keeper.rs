@@ -279,15 +279,25 @@ impl Keeper {
         for (number, value) in page {
             self.waiting -= Size::one(value.len());
             self.given = number;
-            while self.requests.front().is_some_and(|(other, _)| *other < number) {
-                self.requests.pop_front();
-            }
-            let request = self.requests.pop_front_if(|(other, _)| *other == number).map(|(_, cell)| cell);
+            let request = self.request(number);
             match StoredMessage::decode(number, &value) {
                 Ok(stored) => news.push(News::Give(number, request, stored)),
                 Err(_) => self.damaged += 1,
             }
         }
+    }
+
+    /// Who waits for the outcome of this message; those before it are not there.
+    fn request(&mut self, number: u64) -> Option<CellId> {
+        while let Some(&(first, cell)) = self.requests.front()
+            && first <= number
+        {
+            self.requests.pop_front();
+            if first == number {
+                return Some(cell);
+            }
+        }
+        None
     }
 
     fn failed(&mut self, now: Instant, error: StoreError, news: &mut Vec<News>) {

@@ -1,8 +1,8 @@
 //! Where a client keeps what must survive its process.
 
 use bytes::Bytes;
+use core::error::Error;
 use mqtt_session::{Snapshot, StoreOp};
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
