@@ -4,11 +4,12 @@
 mod common;
 
 use common::PROTOCOLS;
-use common::server::{PATIENCE, Server, client, observer};
+use common::server::{PATIENCE, client, observer};
 use core::time::Duration;
 use mqtt_client::{
     CleanStart, Client, Event, Message, Outcome, Protocol, QoS, Subscription, TopicName, Will,
 };
+use mqtt_testkit::server::Server;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::server::{PATIENCE, Server, client, observer};
+use common::server::{PATIENCE, client, observer};
 use common::{ALL_QOS, PROTOCOLS};
 use mqtt_client::{Client, Outcome, Protocol, QoS, Subscription};
+use mqtt_testkit::server::Server;
 use tokio::time::timeout;
 
 const MESSAGES: usize = 1_000;

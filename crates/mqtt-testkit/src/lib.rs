@@ -47,5 +47,6 @@ pub mod peer;
 mod play;
 mod port;
 pub mod proxy;
+pub mod server;
 pub mod sim;
 mod text;
