@@ -330,10 +330,10 @@ pub use crate::store::{Store, StoreError, Stored};
 pub use crate::subscribe::{AckByHand, AckWhenTaken, OnMessage, SubscribeBuilder};
 pub use crate::subscription::Subscription;
 pub use mqtt_session::{
-    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,
-    PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,
-    Snapshot, StoreKey, StoreOp, SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName,
-    UsageError, Version, Will,
+    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, PacketId, Properties,
+    PropertiesBuf, PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode,
+    RetainHandling, Snapshot, StoreKey, StoreOp, StoredMessage, SubscriptionOptions, Text, TextError,
+    TopicError, TopicFilter, TopicName, UsageError, Version, Will,
 };
 pub use mqtt_transport as transport;
 #[cfg(feature = "tls")]
