@@ -5,7 +5,9 @@ use bytes::Bytes;
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
-use mqtt_client::{Client, Protocol, QoS, ReconnectPolicy, Store, StoreError, StoreOp, Stored, connect};
+use mqtt_client::{
+    Client, Protocol, QoS, ReconnectPolicy, Store, StoreError, StoreKey, StoreOp, Stored, connect,
+};
 use mqtt_store::DurableStore;
 use std::env;
 use std::fs;
@@ -46,6 +48,8 @@ pub(crate) enum Said {
     Accepted(usize, u32),
     /// The message of this number was taken.
     Taken(u32),
+    /// It is stored that one more of those that were taken was: they are noted in the order in which they are taken.
+    Noted,
     /// Everything is delivered.
     Done,
 }
@@ -56,6 +60,7 @@ impl Said {
         match words.next()? {
             "accepted" => Some(Self::Accepted(words.next()?.parse().ok()?, words.next()?.parse().ok()?)),
             "taken" => Some(Self::Taken(words.next()?.parse().ok()?)),
+            "noted" => Some(Self::Noted),
             "done" => Some(Self::Done),
             _ => None,
         }
@@ -192,6 +197,9 @@ impl Store for Mortal {
         self.store.apply(ops, sync)?;
         if sync {
             self.remember();
+        }
+        for _ in ops.iter().filter(|op| matches!(op, StoreOp::Put(StoreKey::Received(_), _))) {
+            say(format_args!("noted"));
         }
         self.die("after");
         Ok(())

@@ -5,6 +5,7 @@ use crate::life::{Life, Order, Place, live};
 use core::time::Duration;
 use mqtt_client::{Client, Protocol, QoS, ReconnectPolicy, connect};
 use mqtt_testkit::server::Server;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -25,6 +26,8 @@ pub(crate) struct Judge {
     next: [u32; 3],
     sent: u32,
     taken: Vec<u32>,
+    /// Of these, those of which it is stored.
+    noted: HashSet<u32>,
     /// What was taken again, and had been before by a process that was cut.
     again: usize,
     lives: u32,
@@ -61,6 +64,7 @@ impl Judge {
             next: [0; 3],
             sent: 0,
             taken: Vec::new(),
+            noted: HashSet::new(),
             again: 0,
             lives: 0,
             cuts: 0,
@@ -92,15 +96,17 @@ impl Judge {
         let (life, said) = live(&place, order).await;
         self.lives += 1;
         self.cuts += u32::from(life == Life::Cut);
-        let mut taken = Vec::new();
+        let (mut taken, mut noted) = (Vec::new(), 0);
         for said in said {
             match said {
                 Said::Accepted(topic, number) => self.accepted[topic].push(number),
                 Said::Taken(number) => taken.push(number),
+                Said::Noted => noted += 1,
                 Said::Done => {}
             }
         }
         self.note_taken(&taken);
+        self.noted.extend(&taken[..noted]);
         for topic in 0..3 {
             let last =
                 self.accepted[topic].last().map_or(self.next[topic], |last| (last + 1).max(self.next[topic]));
@@ -119,6 +125,7 @@ impl Judge {
         let window = usize::from(if self.protocol == Protocol::V5 { WINDOW } else { 20 });
         let mut new = 0;
         for number in taken {
+            assert!(!self.noted.contains(number), "{number} comes again, and was noted: {taken:?}");
             if self.taken[..known].contains(number) {
                 assert!(
                     new == 0 || self.qos == QoS::AtLeastOnce,
@@ -165,7 +172,7 @@ impl Judge {
             let mut arrived = self.arrived.lock().unwrap()[topic].clone();
             let all = arrived.len();
             if self.qos == QoS::AtLeastOnce {
-                let mut seen = std::collections::HashSet::new();
+                let mut seen = HashSet::new();
                 arrived.retain(|number| seen.insert(*number));
             }
             repeats += all - arrived.len();
