@@ -152,6 +152,33 @@
 //! # }
 //! ```
 //!
+//! # Surviving the end of the process
+//!
+//! With a [`Store`], say the one on disk in the crate `mqtt-store`, a message is accepted once it is stored, and whenever
+//! the process ends, even by SIGKILL, the next one goes on: with the messages that were not delivered, with each exchange
+//! where it stood, and with the QoS 2 messages that are not to be taken twice.
+//!
+//! ```
+//! # async fn example(store: impl mqtt_client::Store) -> Result<(), Box<dyn std::error::Error>> {
+//! use mqtt_client::{QoS, connect};
+//!
+//! let client = connect("mqtt://broker.example")
+//!     .client_id("meter-7")
+//!     .queue(1_000_000, 1 << 30)
+//!     .store(store)
+//!     .start()?;
+//! let delivery = client.publish("meter/7", "1234.5").qos(QoS::AtLeastOnce).enqueue().await?;
+//! // It is stored: whatever happens to this process, it will be sent. Its fate can be waited for, or left.
+//! drop(delivery);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What was subscribed is not stored: the server's session knows it, and the program subscribes again when it starts. What
+//! the server has for a filter that nobody has subscribed yet waits in [`Client::unmatched`]. A received message is
+//! forgotten once it is acknowledged, and an acknowledgement stored before it is sent; if the process ends between the
+//! moment that the application takes a message and the moment that this is stored, the next process gets it again.
+//!
 //! # Without async
 //!
 //! With the feature `blocking` everything that is awaited can be waited for, under the same names: see the module of that
