@@ -10,9 +10,10 @@
 mod common;
 
 use common::number;
-use common::server::{PATIENCE, Server, client};
+use common::server::{PATIENCE, client};
 use core::time::Duration;
 use mqtt_client::{CleanStart, Client, Outcome, Protocol, QoS};
+use mqtt_testkit::server::Server;
 use std::collections::VecDeque;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 

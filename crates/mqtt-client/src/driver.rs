@@ -338,7 +338,8 @@ impl Driver {
             if exhausted && link.output.is_empty() && self.tell_absence(now) {
                 exhausted = self.transmit(now, link);
             }
-            if let Some(stop) = self.check_stop(now, exhausted && link.output.is_empty()) {
+            if let Some(stop) = self.check_stop(now, exhausted && link.output.is_empty() && self.has_stored())
+            {
                 return Poll::Ready(Over::Stopped(stop));
             }
             if self.up_since.is_none() && deadline <= now {

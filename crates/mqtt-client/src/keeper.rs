@@ -43,8 +43,10 @@ pub(crate) struct Keeper {
     given: u64,
     /// What gives way is up to the session, which therefore has to have all.
     pages: bool,
-    /// Why the store did not work the last time, and when to try again.
-    failure: Option<(StoreError, Instant)>,
+    /// Why the store did not work the last time.
+    failure: Option<StoreError>,
+    /// Not to be tried before.
+    retry_at: Option<Instant>,
     /// Stored messages that could not be read.
     damaged: usize,
 }
@@ -117,6 +119,7 @@ impl Keeper {
             given: given(&stored),
             pages: overflow == Overflow::Refuse,
             failure: None,
+            retry_at: None,
             damaged: stored.damaged,
         };
         Ok((keeper, stored))
@@ -138,7 +141,7 @@ impl Keeper {
 
     /// Why it does not work, if so.
     pub(crate) fn failure(&self) -> Option<&StoreError> {
-        self.failure.as_ref().map(|(error, _)| error)
+        self.failure.as_ref()
     }
 
     /// A message is to be stored.
@@ -173,7 +176,7 @@ impl Keeper {
 
     /// When to try again.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.failure.as_ref().filter(|_| self.work.is_none() && !self.next.is_empty()).map(|(_, at)| *at)
+        self.retry_at
     }
 
     /// The connection is gone, and with it the bytes that waited.
@@ -190,6 +193,9 @@ impl Keeper {
         news: &mut Vec<News>,
     ) -> Poll<()> {
         self.begin(now, session);
+        if self.refuse_without_store(news) {
+            return Poll::Ready(());
+        }
         let Some(work) = &mut self.work else { return Poll::Pending };
         let finished = ready!(Pin::new(work).poll(cx));
         self.work = None;
@@ -219,9 +225,9 @@ impl Keeper {
 
     /// Finds the store something to do, if it has nothing.
     fn begin(&mut self, now: Instant, session: &Session) {
-        let waits = self.failure.as_ref().is_some_and(|(_, at)| *at > now);
+        self.retry_at = self.retry_at.filter(|at| *at > now);
         // Somebody who asks is told how it is now.
-        let due = !self.next.messages.is_empty() || !waits;
+        let due = !self.next.messages.is_empty() || self.retry_at.is_none();
         if !due || self.work.is_some() {
             return;
         }
@@ -314,8 +320,18 @@ impl Keeper {
             news.push(News::Failing(error.clone()));
         }
         // Without the messages it may work.
-        let again = if alone { now + RETRY } else { now };
-        self.failure = Some((error, again));
+        self.retry_at = alone.then(|| now + RETRY);
+        self.failure = Some(error);
+    }
+
+    /// A store that has panicked is gone. True if there was something to refuse.
+    fn refuse_without_store(&mut self, news: &mut Vec<News>) -> bool {
+        let (None, None, Some(error)) = (&self.store, &self.work, &self.failure) else { return false };
+        let messages = core::mem::take(&mut self.next.messages);
+        self.next.size = Size::default();
+        let refused = !messages.is_empty();
+        news.extend(messages.into_iter().map(|message| News::Refused(message.cell, error.clone())));
+        refused
     }
 }
 

@@ -89,6 +89,11 @@ impl Driver {
         }
     }
 
+    /// Whether everything is stored that can be.
+    pub(crate) fn has_stored(&self) -> bool {
+        self.keeper.as_ref().is_none_or(|keeper| keeper.is_idle() || keeper.failure().is_some())
+    }
+
     /// Whether everything is stored on which the output depends.
     pub(crate) fn may_write(&self) -> bool {
         self.keeper.as_ref().is_none_or(|keeper| keeper.permits())
@@ -105,7 +110,7 @@ impl Driver {
 
     /// Stores what is left, at the end of the client.
     pub(crate) async fn finish_storing(&mut self) {
-        self.store_until(|driver| driver.keeper.as_ref().is_none_or(|keeper| keeper.is_idle())).await;
+        self.store_until(Self::has_stored).await;
     }
 
     async fn store_until(&mut self, done: impl Fn(&Self) -> bool) -> bool {

@@ -246,6 +246,39 @@ async fn a_full_disk_refuses_and_recovers() {
     assert_eq!(told, ["restored", "failed", "recovered"]);
 }
 
+/// A store that panics takes nobody with it: what comes is refused, what was accepted is where it was.
+#[tokio::test]
+async fn a_store_that_panics_refuses() {
+    let (broker, disk) = (broker().await, Disk::default());
+    let client = soon(durable(&broker, &disk)).await.unwrap();
+    publish_numbers(&client, "a", QoS::AtLeastOnce, 0..3).await;
+    disk.state().breaks = true;
+    for _ in 0..3 {
+        let refused = soon(client.publish("a", payload(99)).qos(QoS::AtLeastOnce).enqueue()).await;
+        assert!(matches!(refused, Err(PublishError::Store(StoreError::Engine(_)))), "{refused:?}");
+    }
+    assert!(matches!(client.status().store_error, Some(StoreError::Engine(_))));
+    soon(client.disconnect()).await.unwrap();
+    assert_eq!(received(&broker), [0, 1, 2]);
+}
+
+/// What was handed over before the goodbye is stored and sent before it.
+#[tokio::test]
+async fn a_goodbye_waits_for_the_store() {
+    let (broker, disk) = (broker().await, Disk::default());
+    let client = soon(durable(&broker, &disk)).await.unwrap();
+    disk.hold(true);
+    let delivery = client.publish("a", payload(7)).qos(QoS::AtLeastOnce).try_enqueue().unwrap();
+    let (ended, ()) = tokio::join!(client.disconnect(), async {
+        sleep(Duration::from_millis(50)).await;
+        disk.hold(false);
+    });
+    ended.unwrap();
+    assert_eq!(received(&broker), [7]);
+    // Its acknowledgement may come in time, or the next process will hear of it.
+    assert!(matches!(soon(delivery).await, Outcome::Acked { .. } | Outcome::Stored));
+}
+
 /// Most of a long queue is on disk only, and comes back in pages, in order.
 #[tokio::test]
 async fn a_long_queue_is_on_disk() {

@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) space: Option<usize>,
     /// Nothing returns while this is set.
     held: bool,
+    /// The next operation panics.
+    pub(crate) breaks: bool,
     /// The largest page that was read, in messages.
     pub(crate) largest_page: usize,
 }
@@ -106,6 +108,10 @@ impl Store for MemoryStore {
 
     fn apply(&mut self, ops: &[StoreOp], sync: bool) -> Result<(), StoreError> {
         let mut state = self.0.wait();
+        if state.breaks {
+            drop(state);
+            panic!("the store breaks, as the test wants it");
+        }
         if let Some(space) = &mut state.space {
             *space = space.checked_sub(ops.len()).ok_or(StoreError::Full)?;
         }
