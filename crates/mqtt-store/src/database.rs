@@ -1,6 +1,7 @@
 //! The tables, and SQLite as we use it.
 
 use crate::error::from_engine;
+use crate::journal::PAGE;
 use crate::key::{Kind, place, session};
 use core::ops::ControlFlow;
 use mqtt_client::{StoreError, StoreKey, StoreOp};
@@ -64,18 +65,19 @@ impl Database {
     fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Self> {
         let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
+        if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
+            let layout = format!("PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;");
+            connection.execute_batch(&layout)?;
+        }
         connection.set_prepared_statement_cache_capacity(32);
-        // The first two before anything is written; exclusive, there is no shared memory beside the journal.
+        // Exclusive, there is no shared memory beside the journal.
         connection.execute_batch(&format!(
-            "PRAGMA page_size = {};
-             PRAGMA auto_vacuum = INCREMENTAL;
-             PRAGMA locking_mode = EXCLUSIVE;
+            "PRAGMA locking_mode = EXCLUSIVE;
              PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
              PRAGMA wal_autocheckpoint = {JOURNAL};
              PRAGMA cache_size = -{CACHE};
-             PRAGMA cell_size_check = ON;",
-            crate::journal::PAGE
+             PRAGMA cell_size_check = ON;"
         ))?;
         Ok(Self { connection, synced: true, deletions: 0 })
     }

@@ -28,8 +28,9 @@ pub enum Durability {
 /// and of a call that did not return either all or nothing.
 #[derive(Debug)]
 pub struct DurableStore {
-    directory: Directory,
+    /// Closed before the directory is given free.
     database: Option<Database>,
+    directory: Directory,
     durability: Durability,
     /// The highest number of a message ever.
     last: u64,
@@ -49,7 +50,7 @@ impl DurableStore {
         let directory = Directory::open(directory.as_ref())?;
         let (database, loss) = salvage::open(&directory).map_err(|error| name(&directory, error))?;
         let durability = Durability::default();
-        Ok(Self { directory, database: Some(database), durability, last: 0, loss })
+        Ok(Self { database: Some(database), directory, durability, last: 0, loss })
     }
 
     /// What an accepted message survives, [`Durability::Synced`] unless this is called.
