@@ -1,10 +1,11 @@
 //! The tables, and SQLite as we use it.
 
-use crate::error::{Damage, from_engine};
+use crate::error::from_engine;
+use crate::journal::PAGE;
 use crate::key::{Kind, place, session};
 use core::ops::ControlFlow;
 use mqtt_client::{StoreError, StoreKey, StoreOp};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 use std::path::Path;
 
 /// The newest format that this release knows. It changes when an earlier release could not use what this one writes.
@@ -45,16 +46,11 @@ impl Database {
     /// Writes an empty database.
     pub(crate) fn create(path: &Path) -> rusqlite::Result<Self> {
         let database = Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        for kind in Kind::ALL {
-            let table = kind.table();
-            database.connection.execute_batch(&format!(
-                "CREATE TABLE {table} (number INTEGER PRIMARY KEY, value BLOB, sum INTEGER)"
-            ))?;
+        for table in schema() {
+            database.connection.execute_batch(&table)?;
         }
-        database.connection.execute_batch(
-            "CREATE TABLE damaged (kind INTEGER, number INTEGER, value BLOB, sum INTEGER, UNIQUE (kind, number))",
-        )?;
         database.put(Kind::Session, session::FORMAT, &FORMAT.to_be_bytes())?;
+        database.checkpoint("TRUNCATE")?;
         Ok(database)
     }
 
@@ -69,47 +65,40 @@ impl Database {
     fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Self> {
         let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
+        if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
+            let layout = format!("PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;");
+            connection.execute_batch(&layout)?;
+        }
         connection.set_prepared_statement_cache_capacity(32);
-        // The first two before anything is written; exclusive, there is no shared memory beside the journal.
+        // Exclusive, there is no shared memory beside the journal.
         connection.execute_batch(&format!(
-            "PRAGMA page_size = {};
-             PRAGMA auto_vacuum = INCREMENTAL;
-             PRAGMA locking_mode = EXCLUSIVE;
+            "PRAGMA locking_mode = EXCLUSIVE;
              PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
              PRAGMA wal_autocheckpoint = {JOURNAL};
              PRAGMA cache_size = -{CACHE};
-             PRAGMA cell_size_check = ON;",
-            crate::journal::PAGE
+             PRAGMA cell_size_check = ON;"
         ))?;
         Ok(Self { connection, synced: true, deletions: 0 })
     }
 
-    /// The version of its format.
-    pub(crate) fn format(&self) -> Result<u32, StoreError> {
-        let tables = self.tables().map_err(from_engine)?;
-        if !tables {
-            return Err(Damage::Foreign.into());
-        }
-        let row = self.get(Kind::Session, session::FORMAT).map_err(from_engine)?;
-        // A damaged one was read by this release before.
-        Ok(row.and_then(|value| value.try_into().ok()).map_or(FORMAT, u32::from_be_bytes))
+    /// The version of its format, as far as it can be told.
+    pub(crate) fn format(&self) -> rusqlite::Result<Option<u32>> {
+        let value = self.get(Kind::Session, session::FORMAT)?;
+        Ok(value.and_then(|value| value.try_into().ok()).map(u32::from_be_bytes))
     }
 
-    fn tables(&self) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'session'";
-        Ok(self.connection.query_row(sql, [], |_| Ok(())).optional()?.is_some())
+    /// Whether the tables are those of this format.
+    pub(crate) fn has_schema(&self) -> rusqlite::Result<bool> {
+        let mut statement = self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOT NULL")?;
+        let found = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        Ok(found == schema())
     }
 
     /// Whether every page holds what it must.
     pub(crate) fn is_sound(&self) -> rusqlite::Result<bool> {
         let found: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         Ok(found == "ok")
-    }
-
-    /// Whether every table can be found.
-    pub(crate) fn is_readable(&self) -> rusqlite::Result<()> {
-        Kind::ALL.iter().try_for_each(|kind| self.connection.prepare(kind.select()).map(drop))
     }
 
     /// Calls `each` with the rows behind `after`, in the order of their numbers.
@@ -272,6 +261,14 @@ impl Database {
             });
         }
     }
+}
+
+/// The tables, as SQLite remembers them.
+fn schema() -> Vec<String> {
+    let columns = "number INTEGER PRIMARY KEY, value BLOB, sum INTEGER";
+    let tables = Kind::ALL.iter().map(|kind| format!("CREATE TABLE {} ({columns})", kind.table()));
+    let damaged = "kind INTEGER, number INTEGER, value BLOB, sum INTEGER, UNIQUE (kind, number)";
+    tables.chain([format!("CREATE TABLE damaged ({damaged})")]).collect()
 }
 
 impl Kind {

@@ -18,8 +18,7 @@ const DRAFT: &str = "draft.sqlite3";
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Its lock goes with it.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Directory {
@@ -28,7 +27,7 @@ impl Directory {
         fs::create_dir_all(path)?;
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK))?;
         try_lock(&lock)?;
-        Ok(Self { path: path.to_owned(), _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), lock: Some(lock) })
     }
 
     /// Locks a directory and changes nothing in it.
@@ -40,7 +39,7 @@ impl Directory {
             Err(error) => return Err(error.into()),
         };
         lock.as_ref().map_or(Ok(()), try_lock)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     /// The number of the store. `None` if there is none yet.
@@ -139,6 +138,13 @@ impl Directory {
     /// A name is safe when its directory is.
     fn sync(&self) -> io::Result<()> {
         if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // A process that is just being started may have the file open for a moment longer than this one.
+        let _ = self.lock.as_ref().map(FileExt::unlock);
     }
 }
 

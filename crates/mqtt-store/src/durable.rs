@@ -1,8 +1,8 @@
 //! The store: what the client asks of it, in terms of the database.
 
-use crate::database::{Database, Row};
+use crate::database::{Database, FORMAT, Row};
 use crate::directory::Directory;
-use crate::error::from_engine;
+use crate::error::{from_engine, is_damage};
 use crate::key::{Kind, session};
 use crate::salvage::{self, Loss};
 use bytes::Bytes;
@@ -28,8 +28,9 @@ pub enum Durability {
 /// and of a call that did not return either all or nothing.
 #[derive(Debug)]
 pub struct DurableStore {
-    directory: Directory,
+    /// Closed before the directory is given free.
     database: Option<Database>,
+    directory: Directory,
     durability: Durability,
     /// The highest number of a message ever.
     last: u64,
@@ -49,7 +50,7 @@ impl DurableStore {
         let directory = Directory::open(directory.as_ref())?;
         let (database, loss) = salvage::open(&directory).map_err(|error| name(&directory, error))?;
         let durability = Durability::default();
-        Ok(Self { directory, database: Some(database), durability, last: 0, loss })
+        Ok(Self { database: Some(database), directory, durability, last: 0, loss })
     }
 
     /// What an accepted message survives, [`Durability::Synced`] unless this is called.
@@ -65,7 +66,8 @@ impl DurableStore {
     }
 
     pub(crate) fn format(&mut self) -> Result<u32, StoreError> {
-        self.with_database(|database| database.format())
+        let format = self.with_database(|database| database.format().map_err(from_engine))?;
+        Ok(format.unwrap_or(FORMAT))
     }
 
     /// How many entries could not even be read.
@@ -103,7 +105,7 @@ impl DurableStore {
     ) -> Result<T, StoreError> {
         let first = self.database().and_then(&mut work);
         let done = match first {
-            Err(error) if is_damage(&error) => {
+            Err(error) if engine_error(&error).is_some_and(is_damage) => {
                 self.database = None;
                 self.loss += salvage::salvage(&self.directory)?;
                 self.database().and_then(work)
@@ -241,18 +243,14 @@ impl Store for DurableStore {
     }
 }
 
-fn engine_code(error: &StoreError) -> Option<ErrorCode> {
+fn engine_error(error: &StoreError) -> Option<&rusqlite::Error> {
     let StoreError::Engine(error) = error else { return None };
-    error.downcast_ref::<rusqlite::Error>()?.sqlite_error_code()
-}
-
-fn is_damage(error: &StoreError) -> bool {
-    matches!(engine_code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    error.downcast_ref()
 }
 
 /// A full quota is one more failed write to SQLite.
 fn name(directory: &Directory, error: StoreError) -> StoreError {
-    match engine_code(&error) {
+    match engine_error(&error).and_then(rusqlite::Error::sqlite_error_code) {
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if directory.is_full() => StoreError::Full,
         _ => error,
     }

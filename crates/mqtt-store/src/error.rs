@@ -7,35 +7,29 @@ use rusqlite::ErrorCode;
 use std::io;
 use std::sync::Arc;
 
-/// What only this engine can say.
+/// A number above 2^63 - 1, which is as far as SQLite counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Damage {
-    /// SQLite counts to 2^63 - 1.
-    NumberTooLarge,
-    /// A database of somebody else.
-    Foreign,
-}
+pub(crate) struct NumberTooLarge;
 
-impl fmt::Display for Damage {
+impl fmt::Display for NumberTooLarge {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::NumberTooLarge => "a number does not fit into 63 bits",
-            Self::Foreign => "the directory holds a database that mqtt-store has not written",
-        })
+        formatter.write_str("a number does not fit into 63 bits")
     }
 }
 
-impl Error for Damage {}
+impl Error for NumberTooLarge {}
 
-impl From<Damage> for StoreError {
-    fn from(damage: Damage) -> Self {
-        Self::Engine(Arc::new(damage))
+impl From<NumberTooLarge> for StoreError {
+    fn from(error: NumberTooLarge) -> Self {
+        Self::Engine(Arc::new(error))
     }
 }
 
-/// Whether a page of the database does not hold what it must.
+/// Whether a page of the database does not hold what it must. If it is the one with the names of tables and columns,
+/// SQLite does not know these, or they are no text.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    let code = error.sqlite_error_code();
+    matches!(code, None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown))
 }
 
 /// SQLite's error as that of a store.

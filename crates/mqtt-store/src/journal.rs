@@ -2,8 +2,11 @@
 //!
 //! SQLite ends the journal at the first frame whose checksum does not fit, as it must behind a loss of power; one
 //! flipped bit would undo all that was committed behind it. The checksum is two sums of 32 bits that add up linearly, so
-//! a single changed bit in it can be told from its difference. The format: <https://www.sqlite.org/walformat.html>.
+//! which bit was flipped can be told from its difference: all but the highest bits of a word, which may be those of
+//! several words alike. Then the checksums of the rows decide. The format: <https://www.sqlite.org/walformat.html>.
 
+use crate::page::rows_fit;
+use core::ops::Range;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -16,6 +19,8 @@ const FRAME_HEADER: usize = 24;
 const FRAME: usize = FRAME_HEADER + PAGE as usize;
 /// The magic number without its last bit, which tells the order of bytes in the checksums.
 const MAGIC: u32 = 0x377f_0682;
+
+const VERSION: u32 = 3_007_000;
 
 /// What a journal looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +62,7 @@ impl Walk {
         let Some(big_endian) = self.mend_header(&mut header)? else {
             return Ok(State::Damaged);
         };
-        let salts = word_at(&header, 16, true).zip(word_at(&header, 20, true));
+        let salts = stored(&header, 16);
         let mut sums = stored(&header, 24);
         let mut frame = vec![0; FRAME];
         let mut broken = false;
@@ -97,16 +102,38 @@ impl Walk {
 
     /// Whether the checksums take bytes with the highest first. `None` if the header cannot be used.
     fn mend_header(&mut self, header: &mut [u8; HEADER]) -> io::Result<Option<bool>> {
+        let mut first = vec![0; FRAME];
+        self.file.read_exact(&mut first)?;
         for big_endian in [false, true] {
-            let expected = checksum_of((0, 0), header.get(..24).unwrap_or_default(), big_endian);
-            let magic = word_at(header, 0, true).unwrap_or(0);
-            let is_whole = expected == stored(header, 24) && magic == MAGIC | u32::from(big_endian);
-            if is_whole
-                || self.mend_sums(header, 24, expected)?
-                || self.mend_bit(header, (0..24).step_by(4), expected, 24, big_endian)?
-            {
-                return Ok(Some(word_at(header, 0, true).unwrap_or(0) & 1 == 1));
+            // All of it is known but how often the journal began anew, and the checksum.
+            let mut known = *header;
+            let magic = MAGIC | u32::from(big_endian);
+            let words = [magic, VERSION, PAGE].map(u32::to_be_bytes);
+            for (at, word) in [0, 4, 8].into_iter().zip(words) {
+                replace(&mut known, at, &word);
             }
+            if differing(stored(header, 16), stored(&first, 8)) == 1 {
+                write_sums(&mut known, 16, stored(&first, 8));
+            }
+            let expected = checksum_of((0, 0), known.get(..24).unwrap_or_default(), big_endian);
+            let found = stored(&known, 24);
+            // The first frame goes on from the checksum as it was.
+            if expected != found && stored(&first, 16) != checksum(found, &first, big_endian) {
+                if differing(expected, found) != 1 {
+                    continue;
+                }
+                write_sums(&mut known, 24, expected);
+            } else if expected != found {
+                match flipped(&known, &[12], 3..4, 6, expected, 24, big_endian).as_slice() {
+                    [(at, bit)] => turn(&mut known, *at, *bit, big_endian),
+                    _ => continue,
+                }
+            }
+            if known != *header {
+                self.write(0, &known)?;
+                *header = known;
+            }
+            return Ok(Some(big_endian));
         }
         Ok(None)
     }
@@ -115,83 +142,107 @@ impl Walk {
     fn mend_frame(
         &mut self,
         frame: &mut [u8],
-        salts: Option<Sums>,
+        salts: Sums,
         before: Sums,
         big_endian: bool,
     ) -> io::Result<bool> {
         let expected = checksum(before, frame, big_endian);
-        let found = stored(frame, 16);
-        let salted = stored(frame, 8);
-        let Some(salts) = salts else { return Ok(false) };
+        let (salted, found) = (stored(frame, 8), stored(frame, 16));
         if salted != salts {
             // From before the journal began anew, unless everything else fits.
             if expected != found || differing(salted, salts) != 1 {
                 return Ok(false);
             }
-            let [first, second] = [salts.0.to_be_bytes(), salts.1.to_be_bytes()];
-            self.replace(frame, 8, &first)?;
-            self.replace(frame, 12, &second)?;
-            return Ok(true);
+            write_sums(frame, 8, salts);
+        } else {
+            let Some((at, bit)) = flipped_in(frame, expected, big_endian) else { return Ok(false) };
+            turn(frame, at, bit, big_endian);
         }
-        if self.mend_sums(frame, 16, expected)? {
-            return Ok(true);
-        }
-        let words = (0..8).chain(FRAME_HEADER..FRAME).step_by(4);
-        self.mend_bit(frame, words, expected, 16, big_endian)
-    }
-
-    /// The bit may be in the checksum itself.
-    fn mend_sums(&mut self, bytes: &mut [u8], at: usize, expected: Sums) -> io::Result<bool> {
-        if differing(stored(bytes, at), expected) != 1 {
-            return Ok(false);
-        }
-        self.replace(bytes, at, &expected.0.to_be_bytes())?;
-        self.replace(bytes, at + 4, &expected.1.to_be_bytes())?;
+        self.write(self.at, frame)?;
         Ok(true)
     }
 
-    /// The bit may be in what the checksum is over, of which these are the words.
-    fn mend_bit(
-        &mut self,
-        bytes: &mut [u8],
-        words: impl Iterator<Item = usize>,
-        expected: Sums,
-        sums_at: usize,
-        big_endian: bool,
-    ) -> io::Result<bool> {
-        let words: Vec<usize> = words.collect();
-        let found = stored(bytes, sums_at);
-        let difference = (found.0.wrapping_sub(expected.0), found.1.wrapping_sub(expected.1));
-        for (index, &at) in words.iter().enumerate() {
-            // What one unit in this word adds to both sums.
-            let unit = contribution(index, words.len());
-            for bit in 0..32 {
-                let was_set = word_at(bytes, at, big_endian).is_some_and(|word| word >> bit & 1 == 1);
-                let change = if was_set { (1_u32 << bit).wrapping_neg() } else { 1 << bit };
-                if (unit.0.wrapping_mul(change), unit.1.wrapping_mul(change)) == difference {
-                    let word = word_at(bytes, at, big_endian).unwrap_or(0) ^ (1 << bit);
-                    let word = if big_endian { word.to_be_bytes() } else { word.to_le_bytes() };
-                    self.replace(bytes, at, &word)?;
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn replace(&mut self, bytes: &mut [u8], at: usize, new: &[u8; 4]) -> io::Result<()> {
-        if let Some(old) = bytes.get_mut(at..at + 4) {
-            old.copy_from_slice(new);
-        }
-        self.file.seek(SeekFrom::Start(self.at + at as u64))?;
-        self.file.write_all(new)?;
+    fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.write_all(bytes)?;
         self.mended = true;
         Ok(())
     }
 }
 
-fn is_whole(frame: &[u8], salts: Option<Sums>, expected: Sums) -> bool {
-    Some(stored(frame, 8)) == salts && stored(frame, 16) == expected
+/// Which bit of a frame was flipped, by its word and its place in there. `None` if none, or if it cannot be told.
+fn flipped_in(frame: &[u8], expected: Sums, big_endian: bool) -> Option<(usize, u32)> {
+    let words: Vec<usize> = (0..8).chain(FRAME_HEADER..FRAME).step_by(4).collect();
+    let count = words.len();
+    let mut found = flipped(frame, &words, 0..count, count, expected, 16, big_endian);
+    let sums = stored(frame, 16);
+    if differing(sums, expected) == 1 {
+        let (first, second) = (sums.0 ^ expected.0, sums.1 ^ expected.1);
+        found.push(if second == 0 { (16, first.trailing_zeros()) } else { (20, second.trailing_zeros()) });
+    }
+    if found.len() > 1 {
+        found.retain(|&(at, bit)| {
+            let mut turned = frame.to_vec();
+            turn(&mut turned, at, bit, big_endian);
+            turned.get(FRAME_HEADER..).is_some_and(rows_fit)
+        });
+    }
+    match found.as_slice() {
+        [only] => Some(*only),
+        // If it is in no row, it matters little which one; but in the number of the page, or its header, it does.
+        [first, ..] if first.0 >= FRAME_HEADER + 8 => Some(*first),
+        _ => None,
+    }
+}
+
+/// The bits whose change explains the difference between the checksum that is stored and the expected one. `words` are
+/// those that may have changed, `places` theirs among all `count` words that are summed up.
+fn flipped(
+    bytes: &[u8],
+    words: &[usize],
+    places: Range<usize>,
+    count: usize,
+    expected: Sums,
+    sums_at: usize,
+    big_endian: bool,
+) -> Vec<(usize, u32)> {
+    let found = stored(bytes, sums_at);
+    let difference = (found.0.wrapping_sub(expected.0), found.1.wrapping_sub(expected.1));
+    let mut explaining = Vec::new();
+    for (&at, place) in words.iter().zip(places) {
+        // What one unit in this word adds to both sums.
+        let unit = contribution(place, count);
+        let word = word_at(bytes, at, big_endian).unwrap_or(0);
+        for bit in 0..32 {
+            let change = if word >> bit & 1 == 1 { (1_u32 << bit).wrapping_neg() } else { 1 << bit };
+            if (unit.0.wrapping_mul(change), unit.1.wrapping_mul(change)) == difference {
+                explaining.push((at, bit));
+            }
+        }
+    }
+    explaining
+}
+
+fn turn(bytes: &mut [u8], at: usize, bit: u32, big_endian: bool) {
+    // The sums themselves always have the highest byte first.
+    let big_endian = big_endian || (16..FRAME_HEADER).contains(&at);
+    let word = word_at(bytes, at, big_endian).unwrap_or(0) ^ (1 << bit);
+    replace(bytes, at, &if big_endian { word.to_be_bytes() } else { word.to_le_bytes() });
+}
+
+fn write_sums(bytes: &mut [u8], at: usize, sums: Sums) {
+    replace(bytes, at, &sums.0.to_be_bytes());
+    replace(bytes, at + 4, &sums.1.to_be_bytes());
+}
+
+fn replace(bytes: &mut [u8], at: usize, word: &[u8; 4]) {
+    if let Some(old) = bytes.get_mut(at..at + 4) {
+        old.copy_from_slice(word);
+    }
+}
+
+fn is_whole(frame: &[u8], salts: Sums, expected: Sums) -> bool {
+    stored(frame, 8) == salts && stored(frame, 16) == expected
 }
 
 fn checksum(before: Sums, frame: &[u8], big_endian: bool) -> Sums {

@@ -1,6 +1,6 @@
 //! Which row of which table a key is, and the checksum over both.
 
-use crate::error::Damage;
+use crate::error::NumberTooLarge;
 use mqtt_client::{PacketId, StoreKey};
 
 /// A table. All have the same columns: `number`, `value`, `sum`.
@@ -62,7 +62,7 @@ impl Kind {
 }
 
 /// Where a key stands.
-pub(crate) fn place(key: StoreKey) -> Result<(Kind, i64), Damage> {
+pub(crate) fn place(key: StoreKey) -> Result<(Kind, i64), NumberTooLarge> {
     let (kind, number) = match key {
         StoreKey::Begun => return Ok((Kind::Session, session::BEGUN)),
         StoreKey::ClientId => return Ok((Kind::Session, session::CLIENT_ID)),
@@ -71,5 +71,5 @@ pub(crate) fn place(key: StoreKey) -> Result<(Kind, i64), Damage> {
         StoreKey::Message(number) => (Kind::Message, number),
         StoreKey::Exchange(number) => (Kind::Exchange, number),
     };
-    i64::try_from(number).map(|number| (kind, number)).map_err(|_| Damage::NumberTooLarge)
+    i64::try_from(number).map(|number| (kind, number)).map_err(|_| NumberTooLarge)
 }

@@ -42,6 +42,7 @@ mod durable;
 mod error;
 mod journal;
 mod key;
+mod page;
 mod reader;
 mod salvage;
 

@@ -7,6 +7,7 @@ use crate::journal::{self, PAGE};
 use crate::key::Kind;
 use core::ops::{AddAssign, ControlFlow};
 use mqtt_client::StoreError;
+use rusqlite::ErrorCode;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
@@ -47,15 +48,14 @@ pub(crate) fn open(directory: &Directory) -> Result<(Database, Loss), StoreError
         directory.keep_journal(generation)?;
         loss.unreadable += 1;
     }
+    // What may not be written is told apart from what SQLite does not want to write.
+    OpenOptions::new().write(true).open(&store)?;
     match open_sound(&store) {
-        Ok(Some(database)) => {
-            let found = database.format()?;
-            if found > FORMAT {
-                return Err(StoreError::NewerFormat { found, known: FORMAT });
-            }
-            return Ok((database, loss));
+        Ok(Some(Ok(database))) => return Ok((database, loss)),
+        Ok(Some(Err(found))) => return Err(StoreError::NewerFormat { found, known: FORMAT }),
+        Err(error) if !is_damage(&error) && error.sqlite_error_code() != Some(ErrorCode::ReadOnly) => {
+            return Err(from_engine(error));
         }
-        Err(error) if !is_damage(&error) => return Err(from_engine(error)),
         _ => {}
     }
     loss += salvage(directory)?;
@@ -63,10 +63,13 @@ pub(crate) fn open(directory: &Directory) -> Result<(Database, Loss), StoreError
     Ok((database, loss))
 }
 
-/// The database, if all its pages are what they must be.
-fn open_sound(store: &Path) -> rusqlite::Result<Option<Database>> {
+/// The database, if all its pages are what they must be, or its format, if that is newer.
+fn open_sound(store: &Path) -> rusqlite::Result<Option<Result<Database, u32>>> {
     let database = Database::open(store)?;
-    Ok(database.is_sound()?.then_some(database))
+    if let Some(newer) = database.format()?.filter(|format| *format > FORMAT) {
+        return Ok(Some(Err(newer)));
+    }
+    Ok((database.has_schema()? && database.is_sound()?).then_some(Ok(database)))
 }
 
 /// Makes the next generation of what can be read of the store. Says what cannot.
@@ -76,14 +79,9 @@ pub(crate) fn salvage(directory: &Directory) -> Result<Loss, StoreError> {
     let draft = directory.draft()?;
     let target = Database::create(&draft).map_err(from_engine)?;
     let rebuilt = directory.path().join("rebuilt.sqlite3");
-    let source = match Database::open(&store).and_then(|source| source.is_readable().map(|()| source)) {
-        Ok(source) => source,
-        // The first page says where everything else stands. It is the same in every store.
-        Err(_) => {
-            with_first_page(&store, &rebuilt, &draft)?;
-            Database::open(&rebuilt).map_err(from_engine)?
-        }
-    };
+    // The first page says where everything else stands. It is the same in every store.
+    with_first_page(&store, &rebuilt, &draft)?;
+    let source = Database::open(&rebuilt).map_err(from_engine)?;
     let mut loss = Loss::default();
     let copy_all = || {
         // What was set aside before: as far as it can be read.
@@ -190,10 +188,7 @@ fn with_first_page(store: &Path, copy: &Path, sound: &Path) -> io::Result<()> {
         fs::copy(journal(store), journal(copy))?;
     }
     let mut page = [0; PAGE as usize];
-    // The tables are made, and are in the database or at the end of its journal.
-    if fs::File::open(sound)?.read_exact(&mut page).is_err() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the draft has no first page"));
-    }
+    fs::File::open(sound)?.read_exact(&mut page)?;
     let mut copy = OpenOptions::new().read(true).write(true).open(copy)?;
     let pages = u32::try_from(copy.metadata()?.len() / u64::from(PAGE)).unwrap_or(u32::MAX);
     if let Some(count) = page.get_mut(28..32) {

@@ -88,19 +88,29 @@ fn a_torn_journal_with_rubbish_behind_shows_whole_batches_only() {
 }
 
 #[test]
-fn any_flipped_bit_in_the_journal_is_turned_back() {
+fn a_flipped_bit_in_the_journal_is_turned_back_or_reported() {
     let (dir, states) = killed();
     let bits = fs::metadata(file(dir.path(), "-wal")).unwrap().len() as usize * 8;
     let mut random = Random(42);
     // All of the header, each part of a frame's header, and anywhere.
-    let header = (0..32 * 8).step_by(5);
-    let frame = (32 * 8..56 * 8).map(|bit| bit + 5 * 4120 * 8);
-    let anywhere: Vec<usize> = (0..150).map(|_| random.below(bits)).collect();
-    for bit in header.chain(frame).chain(anywhere) {
+    let header: Vec<usize> = (0..32 * 8).collect();
+    let frame: Vec<usize> = (32 * 8..56 * 8).map(|bit| bit + 5 * 4120 * 8).collect();
+    let anywhere: Vec<usize> = (0..200).map(|_| random.below(bits)).collect();
+    let lost = |bit: usize| {
         let flipped = copied(dir.path());
         flip(&file(flipped.path(), "-wal"), bit);
-        assert_eq!(open(flipped.path()), (states[20].clone(), 0), "bit {bit}");
-    }
+        let (found, damaged) = open(flipped.path());
+        assert!(states.contains(&found), "bit {bit}: a batch by half");
+        assert_eq!(damaged, usize::from(found != states[20]), "bit {bit}");
+        found != states[20]
+    };
+    let count = |bits: Vec<usize>| bits.into_iter().filter(|bit| lost(*bit)).count();
+    assert_eq!(count(header), 0);
+    // The lower halves of the page's number and of the number of pages look like some other bits of the page.
+    assert!(count(frame) <= 32);
+    // A page that is not of rows cannot be checked.
+    let untold = count(anywhere);
+    assert!(untold <= 20, "{untold}");
 }
 
 #[test]
@@ -156,7 +166,7 @@ fn a_flipped_bit_in_the_first_page_costs_nothing() {
         let flipped = copied(dir.path());
         flip(&file(flipped.path(), "store-1.sqlite3"), bit);
         let (found, _) = open(flipped.path());
-        assert_eq!(found, all, "bit {bit}");
+        assert!(found == all, "bit {bit}: {} of {} entries", found.len(), all.len());
     }
 }
 
@@ -184,21 +194,26 @@ fn pages_that_are_gone_cost_what_stood_on_them() {
 
 #[test]
 fn damage_while_it_is_open_is_salvaged_in_place() {
-    let (dir, all) = closed();
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = DurableStore::open(dir.path()).unwrap();
+    // More than the cache of 1 MiB holds.
+    let ops: Vec<StoreOp> = (1..=20_000).map(message).collect();
+    store.apply(&ops, true).unwrap();
+    drop(store);
     let mut store = DurableStore::open(dir.path()).unwrap();
     let path = file(dir.path(), "store-1.sqlite3");
     let mut bytes = fs::read(&path).unwrap();
     // A page of messages in the middle that is in no cache yet.
-    let at = bytes.chunks(4096).rposition(|page| page.windows(8).any(|word| word == b"message ")).unwrap();
+    let at = bytes.chunks(4096).position(|page| page.windows(8).any(|word| word == b"message ")).unwrap();
     bytes[at * 4096..][..64].fill(0xFF);
     fs::write(&path, bytes).unwrap();
     let stored = store.load("kitchen").unwrap();
     assert!(stored.damaged > 0);
     let found = stored.snapshot.entries.len() + stored.waiting;
-    assert!(found > all.len() - 60 && found < all.len(), "{found} of {}", all.len());
-    store.apply(&[message(1000)], true).unwrap();
+    assert!((19_940..20_000).contains(&found), "{found}");
+    store.apply(&[message(30_000)], true).unwrap();
     drop(store);
-    assert!(open(dir.path()).0.contains_key(&StoreKey::Message(1000)));
+    assert!(open(dir.path()).0.contains_key(&StoreKey::Message(30_000)));
     assert!(files(dir.path()).iter().any(|file| file.ends_with("damaged-1.sqlite3")));
 }
 

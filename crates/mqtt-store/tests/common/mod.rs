@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod child;
 pub(crate) mod power;
 
 use bytes::Bytes;
