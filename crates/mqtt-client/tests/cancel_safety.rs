@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::store::Disk;
 use common::{delivered, in_memory, number, soon};
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -116,6 +117,36 @@ async fn connecting() {
         done
     })
     .await;
+}
+
+/// With a store too: what was handed over is stored and sent, once, whether anybody waits for that or not.
+#[tokio::test(start_paused = true)]
+async fn publishing_with_a_store() {
+    for qos in common::ALL_QOS {
+        for enqueue in [true, false] {
+            at_every_poll(async |polls| {
+                let broker = Arc::new(Broker::start().await.unwrap());
+                let disk = Disk::default();
+                let client = in_memory(&broker).client_id("rig").store(disk.store()).await.unwrap();
+                let rig = Rig { broker, client };
+                let publish = rig.numbered(0, qos);
+                let done = if enqueue {
+                    drop_after(polls, publish.enqueue()).await.map(drop)
+                } else {
+                    drop_after(polls, publish).await.map(|outcome| delivered(outcome.unwrap()))
+                };
+                delivered(rig.numbered(1, QoS::AtLeastOnce).await.unwrap());
+                let expected: &[u32] = if polls == 0 { &[1] } else { &[0, 1] };
+                assert_eq!(rig.received(), expected, "{qos} {polls}");
+                rig.end().await;
+                while !disk.messages().is_empty() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                done.is_some()
+            })
+            .await;
+        }
+    }
 }
 
 /// Accepted is sent, once; not accepted is not sent.
