@@ -330,6 +330,7 @@ mod storing;
 mod submissions;
 mod subscribe;
 mod subscription;
+mod sync;
 mod trace;
 mod transports;
 mod trie;
