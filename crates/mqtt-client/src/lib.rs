@@ -222,6 +222,7 @@
 //! | `mqtt_bytes_sent_total`, `mqtt_bytes_received_total` | counter | bytes of all packets |
 //! | `mqtt_messages_dropped_total` | counter | messages to be sent that gave way ([`Outcome::Dropped`]) |
 //! | `mqtt_messages_unclaimed_total` | counter | messages received that no subscription took |
+//! | `mqtt_deliveries_dropped_total` | counter | messages received that a subscription had no room for: the sum of all [`Subscription::dropped`] |
 //! | `mqtt_connections_total` | counter | connections that a server accepted |
 //! | `mqtt_reconnects_total` | counter | those of them that were not the first |
 //! | `mqtt_disconnects_total` | counter | attempts that failed, and connections that were lost |
