@@ -237,16 +237,16 @@
 //! ```text
 //! client     = connection + outgoing + incoming
 //! connection = 64 KiB + buffer
-//! outgoing   = k x (bytes + message) + (k x messages + in flight) x 512 B
+//! outgoing   = k x (bytes + message) + (k x messages + in flight) x 640 B
 //! incoming   = waiting x (packet + 512 B) + buffer      as long as one subscription takes all that comes
 //!            = waiting x (buffer + 512 B)               at worst
 //! waiting    = 2 x (the sum of all capacities) + window
-//! buffer     = 2 x packet + 128 KiB
+//! buffer     = packet + the larger of packet and 64 KiB
 //! ```
 //!
 //! | term | what it is |
 //! | --- | --- |
-//! | bytes, messages | the bounds of [`ConnectBuilder::queue`] |
+//! | bytes, messages | the bounds of [`ConnectBuilder::queue`]; fewer bytes, if so many messages have not so many |
 //! | message | the largest message that is published: topic, payload and properties |
 //! | k | 1; 2 where messages give way to others ([`ConnectBuilder::queue_overflow`]) |
 //! | in flight | what the server may leave unacknowledged, and not more than [`ConnectBuilder::in_flight`] |
