@@ -269,22 +269,26 @@
 //! | --- | --- | --- |
 //! | `MqttOptions::new(id, host, port)` | `CreateOptionsBuilder`, `ConnectOptionsBuilder` | [`connect`]`("mqtt://host:port")`, [`ConnectBuilder`] |
 //! | `AsyncClient::new`, `eventloop.poll()` in a loop | `AsyncClient::new`, `connect().await` | `connect(..).await`, or [`ConnectBuilder::start`] |
-//! | `Event::Incoming(Publish)` from `poll` | `set_message_callback`, `get_stream` | [`Subscription`], a stream for each |
+//! | `Event::Incoming(Packet::Publish(..))` from `poll` | `set_message_callback`, `get_stream` | [`Subscription`], a stream for each |
 //! | `client.publish(..).await`: handed to the loop | `client.publish(..)`: a token | [`PublishBuilder::enqueue`], a [`DeliveryToken`] |
-//! | the PUBACK among the events | `token.await` | `client.publish(..).await`: an [`Outcome`] |
+//! | `Packet::PubAck`, `PubComp` among the events | `token.await` | `client.publish(..).await`: an [`Outcome`] |
 //! | `try_publish` | `try_publish` | [`PublishBuilder::try_enqueue`] |
-//! | `subscribe`, and the SUBACK among the events | `subscribe(..).await` | `client.subscribe(..).await` fails if the server refuses |
+//! | `subscribe`, and `Packet::SubAck` among the events | `subscribe(..).await` | `client.subscribe(..).await` fails if the server refuses |
 //! | `subscribe_many` | `subscribe_many` | [`Client::subscribe_all`] |
-//! | subscribing again after `ConnAck` | the same, in the connected callback | happens by itself |
+//! | subscribing again after `Packet::ConnAck` | the same, in `set_connected_callback` | happens by itself |
 //! | polling on after an error | `automatic_reconnect`, `reconnect()` | [`ReconnectPolicy`] |
 //! | `set_last_will` | `will_message` | [`ConnectBuilder::will`], [`ConnectBuilder::presence`] |
 //! | `set_credentials` | `user_name`, `password` | [`ConnectBuilder::credentials`], [`ConnectBuilder::credentials_provider`] |
-//! | `set_inflight` | `max_inflight` | [`ConnectBuilder::in_flight`] |
-//! | capacity of the request channel | `max_buffered_messages` | [`ConnectBuilder::queue`], [`ConnectBuilder::queue_overflow`] |
-//! | `set_clean_session(false)` | `clean_session(false)` | [`ConnectBuilder::clean_start`], [`ConnectBuilder::session_expiry`] |
-//! | `v5` module | `mqtt_version(5)` | [`Protocol`]; found out if nothing is said |
-//! | `disconnect` | `disconnect` | [`Client::drain`], then [`Client::disconnect`] |
-//! | `Client` | `Client` | the module `blocking`, by the feature of that name |
+//! | `set_inflight`; in `v5` `set_outgoing_inflight_upper_limit` | `max_inflight` | [`ConnectBuilder::in_flight`] |
+//! | `cap` of `AsyncClient::new` | `max_buffered_messages`, `delete_oldest_messages` | [`ConnectBuilder::queue`], [`ConnectBuilder::queue_overflow`] |
+//! | `set_clean_session(false)`; in `v5` `set_clean_start(false)` | `clean_session(false)`; in 5.0 `clean_start(false)` | [`ConnectBuilder::clean_start`], [`ConnectBuilder::session_expiry`] |
+//! | the module `v5` | `mqtt_version`, `ConnectOptionsBuilder::new_v5` | [`Protocol`]; found out if nothing is said |
+//! | `set_manual_acks`, `ack` | - | [`SubscribeBuilder::manual_ack`], an [`AckToken`] for each message |
+//! | `set_keep_alive` | `keep_alive_interval` | [`ConnectBuilder::keep_alive`] |
+//! | - | `server_uris` | [`ConnectBuilder::server`] |
+//! | - | `persistence` | [`ConnectBuilder::store`] |
+//! | `disconnect` | `disconnect_after`, `disconnect` | [`Client::drain`], then [`Client::disconnect`] |
+//! | `Client`, and its `Connection` | `Client` | the module `blocking`, by the feature of that name |
 
 mod ack;
 mod address;
