@@ -1,12 +1,12 @@
 //! `cargo xtask ci`: everything that must pass before a merge, step by step, each with its time.
 //!
 //! All steps share one target directory and the same flags, so that a dependency is built once for `check`, once for
-//! the tests and never again: no RUSTFLAGS, warnings become errors by `-- -D warnings` and, in the documentation,
-//! by RUSTDOCFLAGS.
+//! the tests and never again: no RUSTFLAGS (but for the models, which are built apart), warnings become errors by
+//! `-- -D warnings` and, in the documentation, by RUSTDOCFLAGS.
 
 use crate::shell::{self, Done};
 use crate::test::SUITE;
-use crate::{conformance, features, fuzz, no_std, sim, test, tidy};
+use crate::{conformance, features, fuzz, models, no_std, sim, test, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -46,6 +46,11 @@ const STEPS: &[Step] = &[
         run: conformance::run_for_ci,
     },
     Step { name: "sim", what: "2,000 simulations of the session", run: || sim::run(&sim::Options::for_ci()) },
+    Step {
+        name: "models",
+        what: "the client's hand-over in every order of its threads",
+        run: || models::run(&models::Options::for_ci()),
+    },
     Step { name: "fuzz", what: "each fuzz target for 30 s", run: || fuzz::run(&fuzz::Options::for_ci()) },
 ];
 

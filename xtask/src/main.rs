@@ -8,6 +8,7 @@ mod conformance;
 mod features;
 mod fuzz;
 mod metadata;
+mod models;
 mod no_std;
 mod shell;
 mod sim;
@@ -42,6 +43,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Play simulations of the session: a seed decides what is done and what goes wrong
     Sim(sim::Options),
+    /// Run the models of the client's hand-over in every order of their threads
+    Models(models::Options),
     /// Hold the client against each server and transport, and print a table
     Brokers,
     /// Run the measurements of benches/
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::NoStd(options) => no_std::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
+        Task::Models(options) => models::run(&options),
         Task::Brokers => brokers::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Conformance(options) => conformance::run(&options),

@@ -41,6 +41,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         client_id: None,
         protocol: Protocol::default(),
         connect_timeout: Duration::from_secs(10),
+        goodbye_timeout: Duration::from_secs(2),
         reconnect: ReconnectPolicy::default(),
         authenticator: None,
         response_topic: None,
@@ -70,6 +71,7 @@ pub struct ConnectBuilder {
     client_id: Option<Text>,
     protocol: Protocol,
     connect_timeout: Duration,
+    goodbye_timeout: Duration,
     reconnect: ReconnectPolicy,
     authenticator: Option<NewAuthenticator>,
     response_topic: Option<TopicName>,
@@ -154,15 +156,27 @@ impl ConnectBuilder {
     }
 
     /// The longest silence between client and server, in whole seconds up to 65,535, section 3.1.2.10: the client sends
-    /// a ping after it, and gives the connection up if that is not answered within 10 s. 60 s if it is not set; zero
-    /// turns it off. A 5.0 server may choose another. What the client sends takes the place of pings: a link that takes
-    /// it, but leads nowhere, is found that long after the last of it; over TCP on Linux also meanwhile, since nobody
-    /// acknowledges there what was sent (`TCP_USER_TIMEOUT`).
+    /// a ping after it, and gives the connection up if that is not answered in time
+    /// ([`ping_timeout`](Self::ping_timeout)). 60 s if it is not set; zero turns it off. A 5.0 server may choose another.
+    /// What the client sends takes the place of pings: a link that takes it, but leads nowhere, is found after both times
+    /// from the last of it; over TCP on Linux also meanwhile, since nobody acknowledges there what was sent
+    /// (`TCP_USER_TIMEOUT`).
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         match u16::try_from(whole_seconds(interval)) {
             Ok(seconds) => self.options.keep_alive = Some(seconds),
             Err(_) => self.fault("keep_alive", OptionFault::TooLong("65,535 seconds")),
         }
+        self
+    }
+
+    /// How long the server may take to answer a ping before the connection counts as lost. If it is not set: as long as
+    /// the [`keep_alive`](Self::keep_alive) that is asked for, but not longer than 10 s. As long as the client does not
+    /// read, because of a [full queue](crate::Subscription), no answer is missed. Zero is an error when it connects.
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            self.fault("ping_timeout", OptionFault::Zero);
+        }
+        self.options.ping_timeout = Some(timeout);
         self
     }
 
@@ -187,6 +201,18 @@ impl ConnectBuilder {
     /// How long one attempt may take, from looking up the host to the server's answer. 10 s if it is not set.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long each of the two steps of an ending may take. Before a goodbye, what was accepted leaves, as far as the
+    /// server's window lets it. Then, and after a breach of the protocol by a 5.0 server, DISCONNECT leaves, and the
+    /// client waits for the server to close, section 3.14.4; if it closed first, what the server still sends could
+    /// destroy the DISCONNECT on its way. 2 s if it is not set; zero is an error when it connects.
+    pub fn goodbye_timeout(mut self, timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            self.fault("goodbye_timeout", OptionFault::Zero);
+        }
+        self.goodbye_timeout = timeout;
         self
     }
 
@@ -471,7 +497,14 @@ impl ConnectBuilder {
             None if self.store.is_some() => Text::default(),
             None => random_id(),
         };
-        let mut plan = Plan::new(servers, self.connect_timeout, self.reconnect, options, self.protocol);
+        let mut plan = Plan::new(
+            servers,
+            self.connect_timeout,
+            self.goodbye_timeout,
+            self.reconnect,
+            options,
+            self.protocol,
+        );
         plan.authenticator = self.authenticator;
         plan.response_topic = self.response_topic;
         plan.ask_credentials = self.ask_credentials;

@@ -47,6 +47,8 @@ pub(crate) struct Effects {
     pub(crate) reopened: usize,
     /// Messages that nobody takes.
     pub(crate) unclaimed: u64,
+    /// Messages for which a queue had no room.
+    pub(crate) dropped: u64,
 }
 
 /// Each gets the message; it is acknowledged once, when all have taken it.
@@ -78,6 +80,7 @@ impl Inbox {
     fn put(&self, mut delivery: Delivery, squeezed: bool, effects: &mut Effects) {
         if squeezed && delivery.message.qos == QoS::AtMostOnce && self.queue.overflows() {
             self.queue.count_drop();
+            effects.dropped += 1;
             return;
         }
         // What comes without room is acknowledged when it is taken: so the server's window bounds the queue.
@@ -87,6 +90,7 @@ impl Inbox {
         let pushed = self.queue.push(delivery);
         effects.wakers.extend(pushed.reader);
         effects.filled += usize::from(pushed.filled);
+        effects.dropped += u64::from(pushed.dropped.is_some());
         if let Some(Delivery { ack: Some(ack), .. }) = pushed.dropped {
             effects.acks.extend(ack.give_up());
         }

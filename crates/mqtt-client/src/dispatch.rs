@@ -274,6 +274,10 @@ impl Driver {
         for answer in effects.acks.drain(..) {
             acknowledge(&mut self.session, answer);
         }
+        let dropped = core::mem::take(&mut effects.dropped);
+        if dropped > 0 {
+            self.observer.deliveries_dropped(dropped);
+        }
         let unclaimed = core::mem::take(&mut effects.unclaimed);
         if unclaimed > 0 {
             self.observer.unclaimed(unclaimed);

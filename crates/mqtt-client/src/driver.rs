@@ -30,8 +30,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-/// How long the last words may take.
-const GOODBYE: Duration = Duration::from_secs(2);
 /// After so many rounds without a pause other tasks have their turn, whatever the transport.
 const ROUNDS: usize = 64;
 
@@ -240,7 +238,8 @@ impl Driver {
             if self.finish_output().await {
                 let session = &mut self.session;
                 // The connection is over, whether this succeeds or not.
-                _ = timeout(GOODBYE, link.close(|bytes| session.handle_transmitted(now, bytes))).await;
+                let closing = link.close(|bytes| session.handle_transmitted(now, bytes));
+                _ = timeout(self.plan.goodbye_timeout, closing).await;
             }
         }
         if let Some(keeper) = &mut self.keeper {
@@ -464,7 +463,7 @@ impl Driver {
     /// Whether it is time to go. Before that, what was accepted leaves as far as the server's window lets it.
     fn check_stop(&mut self, now: Instant, quiet: bool) -> Option<Stop> {
         let stop = self.stop.as_ref()?;
-        let by = *self.goodbye_by.get_or_insert(now + GOODBYE);
+        let by = *self.goodbye_by.get_or_insert(now + self.plan.goodbye_timeout);
         let disconnect = match stop {
             Stop::Disconnect(disconnect) => disconnect.clone(),
             Stop::Released => Disconnect::new(ReasonCode::NORMAL_DISCONNECTION),
@@ -489,7 +488,8 @@ impl Driver {
 
     fn check_end(&mut self) -> Option<Over> {
         let end = self.ended.take()?;
-        self.last_words = true;
+        // Otherwise there is nobody to hear them: what lies in the output would only be waited for.
+        self.last_words = matches!(end, End::Disconnected | End::Protocol(_));
         if let Some(cause) = self.authentication.failure.take() {
             return Some(Over::Failed(cause));
         }

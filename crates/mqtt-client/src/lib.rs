@@ -222,6 +222,7 @@
 //! | `mqtt_bytes_sent_total`, `mqtt_bytes_received_total` | counter | bytes of all packets |
 //! | `mqtt_messages_dropped_total` | counter | messages to be sent that gave way ([`Outcome::Dropped`]) |
 //! | `mqtt_messages_unclaimed_total` | counter | messages received that no subscription took |
+//! | `mqtt_deliveries_dropped_total` | counter | messages received that a subscription had no room for: the sum of all [`Subscription::dropped`] |
 //! | `mqtt_connections_total` | counter | connections that a server accepted |
 //! | `mqtt_reconnects_total` | counter | those of them that were not the first |
 //! | `mqtt_disconnects_total` | counter | attempts that failed, and connections that were lost |
@@ -236,16 +237,16 @@
 //! ```text
 //! client     = connection + outgoing + incoming
 //! connection = 64 KiB + buffer
-//! outgoing   = k x (bytes + message) + (k x messages + in flight) x 512 B
+//! outgoing   = k x (bytes + message) + (k x messages + in flight) x 640 B
 //! incoming   = waiting x (packet + 512 B) + buffer      as long as one subscription takes all that comes
 //!            = waiting x (buffer + 512 B)               at worst
 //! waiting    = 2 x (the sum of all capacities) + window
-//! buffer     = 2 x packet + 128 KiB
+//! buffer     = packet + the larger of packet and 64 KiB
 //! ```
 //!
 //! | term | what it is |
 //! | --- | --- |
-//! | bytes, messages | the bounds of [`ConnectBuilder::queue`] |
+//! | bytes, messages | the bounds of [`ConnectBuilder::queue`]; fewer bytes, if so many messages have not so many |
 //! | message | the largest message that is published: topic, payload and properties |
 //! | k | 1; 2 where messages give way to others ([`ConnectBuilder::queue_overflow`]) |
 //! | in flight | what the server may leave unacknowledged, and not more than [`ConnectBuilder::in_flight`] |
@@ -268,22 +269,26 @@
 //! | --- | --- | --- |
 //! | `MqttOptions::new(id, host, port)` | `CreateOptionsBuilder`, `ConnectOptionsBuilder` | [`connect`]`("mqtt://host:port")`, [`ConnectBuilder`] |
 //! | `AsyncClient::new`, `eventloop.poll()` in a loop | `AsyncClient::new`, `connect().await` | `connect(..).await`, or [`ConnectBuilder::start`] |
-//! | `Event::Incoming(Publish)` from `poll` | `set_message_callback`, `get_stream` | [`Subscription`], a stream for each |
+//! | `Event::Incoming(Packet::Publish(..))` from `poll` | `set_message_callback`, `get_stream` | [`Subscription`], a stream for each |
 //! | `client.publish(..).await`: handed to the loop | `client.publish(..)`: a token | [`PublishBuilder::enqueue`], a [`DeliveryToken`] |
-//! | the PUBACK among the events | `token.await` | `client.publish(..).await`: an [`Outcome`] |
+//! | `Packet::PubAck`, `PubComp` among the events | `token.await` | `client.publish(..).await`: an [`Outcome`] |
 //! | `try_publish` | `try_publish` | [`PublishBuilder::try_enqueue`] |
-//! | `subscribe`, and the SUBACK among the events | `subscribe(..).await` | `client.subscribe(..).await` fails if the server refuses |
+//! | `subscribe`, and `Packet::SubAck` among the events | `subscribe(..).await` | `client.subscribe(..).await` fails if the server refuses |
 //! | `subscribe_many` | `subscribe_many` | [`Client::subscribe_all`] |
-//! | subscribing again after `ConnAck` | the same, in the connected callback | happens by itself |
+//! | subscribing again after `Packet::ConnAck` | the same, in `set_connected_callback` | happens by itself |
 //! | polling on after an error | `automatic_reconnect`, `reconnect()` | [`ReconnectPolicy`] |
 //! | `set_last_will` | `will_message` | [`ConnectBuilder::will`], [`ConnectBuilder::presence`] |
 //! | `set_credentials` | `user_name`, `password` | [`ConnectBuilder::credentials`], [`ConnectBuilder::credentials_provider`] |
-//! | `set_inflight` | `max_inflight` | [`ConnectBuilder::in_flight`] |
-//! | capacity of the request channel | `max_buffered_messages` | [`ConnectBuilder::queue`], [`ConnectBuilder::queue_overflow`] |
-//! | `set_clean_session(false)` | `clean_session(false)` | [`ConnectBuilder::clean_start`], [`ConnectBuilder::session_expiry`] |
-//! | `v5` module | `mqtt_version(5)` | [`Protocol`]; found out if nothing is said |
-//! | `disconnect` | `disconnect` | [`Client::drain`], then [`Client::disconnect`] |
-//! | `Client` | `Client` | the module `blocking`, by the feature of that name |
+//! | `set_inflight`; in `v5` `set_outgoing_inflight_upper_limit` | `max_inflight` | [`ConnectBuilder::in_flight`] |
+//! | `cap` of `AsyncClient::new` | `max_buffered_messages`, `delete_oldest_messages` | [`ConnectBuilder::queue`], [`ConnectBuilder::queue_overflow`] |
+//! | `set_clean_session(false)`; in `v5` `set_clean_start(false)` | `clean_session(false)`; in 5.0 `clean_start(false)` | [`ConnectBuilder::clean_start`], [`ConnectBuilder::session_expiry`] |
+//! | the module `v5` | `mqtt_version`, `ConnectOptionsBuilder::new_v5` | [`Protocol`]; found out if nothing is said |
+//! | `set_manual_acks`, `ack` | - | [`SubscribeBuilder::manual_ack`], an [`AckToken`] for each message |
+//! | `set_keep_alive` | `keep_alive_interval` | [`ConnectBuilder::keep_alive`] |
+//! | - | `server_uris` | [`ConnectBuilder::server`] |
+//! | - | `persistence` | [`ConnectBuilder::store`] |
+//! | `disconnect` | `disconnect_after`, `disconnect` | [`Client::drain`], then [`Client::disconnect`] |
+//! | `Client`, and its `Connection` | `Client` | the module `blocking`, by the feature of that name |
 
 mod ack;
 mod address;
@@ -330,6 +335,7 @@ mod storing;
 mod submissions;
 mod subscribe;
 mod subscription;
+mod sync;
 mod trace;
 mod transports;
 mod trie;

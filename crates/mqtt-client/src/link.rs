@@ -103,14 +103,24 @@ impl Link {
 
     /// Reads once, behind what `input` holds already. Returns 0 at the end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() - self.input.len() < self.room / 2 {
-            self.input.reserve(self.room);
-        }
+        self.make_room();
         let free = self.input.capacity() - self.input.len();
         let read = ready!(pin!(self.transport.read_buf(&mut self.input)).poll(cx))?;
         self.read += read;
         self.room = if read == free { MOST_READ.min(self.room * 2) } else { self.room };
         Poll::Ready(Ok(read))
+    }
+
+    /// A buffer that is to grow is left for one that holds what it must: `reserve` would double all of it, even what
+    /// was taken from it already.
+    fn make_room(&mut self) {
+        let held = self.input.len();
+        if self.input.capacity() - held >= self.room / 2 || self.input.try_reclaim(self.room) {
+            return;
+        }
+        let mut larger = BytesMut::with_capacity(held + held.max(self.room));
+        larger.extend_from_slice(&self.input);
+        self.input = larger;
     }
 
     /// Gives back the memory that an idle connection does not need.

@@ -12,6 +12,7 @@ pub(crate) struct Meters {
     bytes_received: Counter,
     messages_dropped: Counter,
     messages_unclaimed: Counter,
+    deliveries_dropped: Counter,
     connections: Counter,
     reconnects: Counter,
     disconnects: Counter,
@@ -38,6 +39,7 @@ impl Meters {
             bytes_received: count("mqtt_bytes_received_total"),
             messages_dropped: count("mqtt_messages_dropped_total"),
             messages_unclaimed: count("mqtt_messages_unclaimed_total"),
+            deliveries_dropped: count("mqtt_deliveries_dropped_total"),
             connections: count("mqtt_connections_total"),
             reconnects: count("mqtt_reconnects_total"),
             disconnects: count("mqtt_disconnects_total"),
@@ -72,6 +74,10 @@ impl Meters {
 
     pub(crate) fn dropped(&self) {
         self.messages_dropped.increment(1);
+    }
+
+    pub(crate) fn deliveries_dropped(&self, messages: u64) {
+        self.deliveries_dropped.increment(messages);
     }
 
     pub(crate) fn unclaimed(&self, messages: u64) {

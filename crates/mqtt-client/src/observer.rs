@@ -81,6 +81,12 @@ impl Observer {
         self.meters.dropped();
     }
 
+    /// So often a subscription had no room for a message.
+    pub(crate) fn deliveries_dropped(&self, _messages: u64) {
+        #[cfg(feature = "metrics")]
+        self.meters.deliveries_dropped(_messages);
+    }
+
     /// So many messages came that nobody takes.
     pub(crate) fn unclaimed(&self, _messages: u64) {
         #[cfg(feature = "metrics")]

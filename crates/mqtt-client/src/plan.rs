@@ -58,6 +58,7 @@ pub(crate) struct Options {
     pub(crate) clean_start: Option<CleanStart>,
     pub(crate) session_expiry: Option<u32>,
     pub(crate) keep_alive: Option<u16>,
+    pub(crate) ping_timeout: Option<Duration>,
     pub(crate) receive_maximum: Option<u16>,
     pub(crate) maximum_packet_size: Option<u32>,
     pub(crate) topic_alias_maximum: Option<u16>,
@@ -83,6 +84,7 @@ pub(crate) struct Opened {
 pub(crate) struct Plan {
     pub(crate) servers: Servers,
     pub(crate) connect_timeout: Duration,
+    pub(crate) goodbye_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) authenticator: Option<NewAuthenticator>,
     pub(crate) response_topic: Option<TopicName>,
@@ -106,6 +108,7 @@ impl Plan {
     pub(crate) fn new(
         servers: Servers,
         connect_timeout: Duration,
+        goodbye_timeout: Duration,
         reconnect: ReconnectPolicy,
         options: Options,
         protocol: Protocol,
@@ -119,6 +122,7 @@ impl Plan {
         Self {
             servers,
             connect_timeout,
+            goodbye_timeout,
             reconnect,
             authenticator: None,
             response_topic: None,
@@ -317,10 +321,12 @@ impl Plan {
             Overflow::Refuse => Size { messages: usize::MAX, bytes: usize::MAX },
             _ => options.queue,
         };
+        let (keep_alive, ping_timeout) = options.pinging();
         let defaults = Config::new(version, options.client_id);
         Ok(Config {
             clean_start: options.clean_start.unwrap_or(clean_start),
-            keep_alive: options.keep_alive.unwrap_or(defaults.keep_alive),
+            keep_alive,
+            ping_timeout,
             connect_timeout: self.connect_timeout,
             username: options.username,
             password: options.password,
@@ -354,9 +360,19 @@ impl Plan {
 impl Options {
     /// How long a link may be dead before it has to be found out: the keep alive, and the time for the answer to a ping.
     pub(crate) fn patience(&self) -> Option<Duration> {
+        let (seconds, timeout) = self.pinging();
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()).saturating_add(timeout))
+    }
+
+    /// The keep alive in seconds, and how long an answer to a ping may take.
+    fn pinging(&self) -> (u16, Duration) {
         let defaults = Config::new(Version::V5, Text::default());
         let seconds = self.keep_alive.unwrap_or(defaults.keep_alive);
-        (seconds > 0).then(|| Duration::from_secs(seconds.into()) + defaults.ping_timeout)
+        let usual = match seconds {
+            0 => defaults.ping_timeout,
+            seconds => defaults.ping_timeout.min(Duration::from_secs(seconds.into())),
+        };
+        (seconds, self.ping_timeout.unwrap_or(usual))
     }
 
     /// What a version forbids, by the name of the builder's method.

@@ -1,9 +1,10 @@
 //! A bounded queue from the driver to one reader.
 
+use crate::sync::{Mutex, MutexGuard};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::TopicName;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// What happens to a message for which the queue of its subscription has no room, see
 /// [`SubscribeBuilder::when_full`](crate::SubscribeBuilder::when_full).

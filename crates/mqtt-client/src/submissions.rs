@@ -13,12 +13,13 @@ use crate::gauges::Gauges;
 use crate::queue::{Queue, QueuePolicy};
 use crate::responses::Responses;
 use crate::room::{Room, Size, Ticket};
+use crate::sync::{Mutex, MutexGuard};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::{
     Disconnect, Message, Negotiated, Outcome, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter,
     UsageError, Version,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// One request to the driver.
 #[derive(Debug)]
@@ -469,10 +470,11 @@ impl Shared {
         wakers.append(&mut inner.room.close());
         wakers.append(&mut inner.drains);
         let listeners = core::mem::take(&mut inner.listeners);
-        let unheard =
-            (core::mem::take(&mut inner.commands), core::mem::take(&mut inner.acks), inner.parked.take());
+        let unheard = core::mem::take(&mut inner.commands);
+        let dropped = (core::mem::take(&mut inner.acks), inner.parked.take());
         drop(inner);
-        drop(unheard);
+        drop(dropped);
+        wakers.extend(unheard.into_iter().filter_map(Command::go_unheard));
         wakers.extend(listeners.iter().filter_map(|queue| queue.end()));
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -541,3 +543,6 @@ impl Drop for Handle {
         self.shared.stop(Stop::Released);
     }
 }
+
+#[cfg(all(test, handover_model))]
+mod models;

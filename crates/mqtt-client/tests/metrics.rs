@@ -5,7 +5,7 @@ mod common;
 use common::{delivered, in_memory, next};
 use core::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use mqtt_client::{Overflow, QoS};
+use mqtt_client::{Overflow, QoS, QueuePolicy};
 use mqtt_testkit::broker::{Broker, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +61,33 @@ fn messages_and_bytes_are_counted_by_qos() {
         assert!((60_000.0..61_000.0).contains(&seen[bytes]), "{bytes} {}", seen[bytes]);
     }
     assert_eq!((seen["mqtt_connections_total"], seen["mqtt_reconnects_total"]), (1.0, 0.0));
+}
+
+/// What the queues of subscriptions had no room for, by a policy, or because a slow neighbour holds all up.
+#[test]
+fn messages_that_found_no_room_are_counted() {
+    let mut dropped = [0; 3];
+    let seen = recorded(async {
+        let broker = Arc::new(Broker::start().await.unwrap());
+        let client = in_memory(&broker).client_id("c").await.unwrap();
+        let of = |topic| client.subscribe(topic).capacity(2);
+        let oldest = of("a").qos(QoS::AtLeastOnce).when_full(QueuePolicy::DropOldest).await.unwrap();
+        let newest = of("+").when_full(QueuePolicy::DropNewest).await.unwrap();
+        let waiting = of("b").await.unwrap();
+        for _ in 0..7 {
+            broker.publish(Message { qos: QoS::AtLeastOnce, ..Message::new("a", "x") });
+        }
+        for _ in 0..10 {
+            broker.publish(Message::new("b", "x"));
+            // The answer is behind the message, and is read for.
+            client.unsubscribe(["c"]).await.unwrap();
+        }
+        dropped = [&oldest, &newest, &waiting].map(|subscription| subscription.dropped());
+    });
+    assert_eq!(dropped[0], 5);
+    assert!(dropped[1] >= 10 && dropped[2] > 0, "{dropped:?}");
+    assert_eq!(seen["mqtt_deliveries_dropped_total"], dropped.iter().sum::<u64>() as f64);
+    assert_eq!(seen["mqtt_messages_unclaimed_total"], 0.0);
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 mod common;
 
-use common::{in_memory, soon};
+use common::{Stage, in_memory, soon};
 use core::time::Duration;
-use mqtt_client::{Client, ConnectError, Event, Protocol, QoS};
+use mqtt_client::{Client, ConnectBuilder, ConnectError, Event, OptionFault, Protocol, QoS, connect};
 use mqtt_testkit::broker::{Broker, Connections};
+use mqtt_testkit::packets::connack;
+use mqtt_testkit::peer::Peer;
 use std::sync::Arc;
+use tokio::io::DuplexStream;
 use tokio::time::{sleep, timeout};
 
 async fn broker() -> Arc<Broker> {
@@ -60,17 +63,28 @@ async fn a_server_that_closes_after_each_connack() {
 
 /// How long it takes to see that a server swallows everything, while the application publishes so often.
 async fn time_to_find(qos: QoS, times: u32, period: Duration, payload: usize) -> Duration {
+    let publishing = async |client: &Client| {
+        for _ in 0..times {
+            drop(client.publish("a", vec![0; payload]).qos(qos).enqueue().await);
+            sleep(period).await;
+        }
+    };
+    let settings = |builder: ConnectBuilder| builder.keep_alive(Duration::from_secs(30));
+    time_to_find_while(settings, publishing).await
+}
+
+async fn time_to_find_while(
+    settings: impl FnOnce(ConnectBuilder) -> ConnectBuilder,
+    busy: impl AsyncFnOnce(&Client),
+) -> Duration {
     let broker = broker().await;
-    let client = in_memory(&broker).keep_alive(Duration::from_secs(30)).await.unwrap();
+    let client = settings(in_memory(&broker)).await.unwrap();
     let mut events = client.events();
     assert!(matches!(events.next().await, Some(Event::Connected(_))));
     broker.faults().freeze(true);
     let began = common::now();
     let publishing = async {
-        for _ in 0..times {
-            drop(client.publish("a", vec![0; payload]).qos(qos).enqueue().await);
-            sleep(period).await;
-        }
+        busy(&client).await;
         core::future::pending::<()>().await;
     };
     let found = async {
@@ -106,5 +120,82 @@ async fn a_link_that_swallows_publishes_is_found_when_they_end() {
         let took = time_to_find(qos, 10, Duration::from_secs(10), 1).await;
         // Ninety seconds of publishing, the interval, the time for the answer.
         assert!((120..=135).contains(&took.as_secs()), "{qos:?}: {took:?}");
+    }
+}
+
+/// Within the keep alive and the time for the answer, which is not longer than the keep alive unless it is asked for.
+#[tokio::test(start_paused = true)]
+async fn the_time_for_the_answer_to_a_ping_can_be_chosen() {
+    for (keep_alive, ping_timeout, expected) in
+        [(60, None, 70), (5, None, 10), (30, Some(3), 33), (5, Some(20), 25)]
+    {
+        let settings = |builder: ConnectBuilder| {
+            let builder = builder.keep_alive(Duration::from_secs(keep_alive));
+            match ping_timeout {
+                Some(seconds) => builder.ping_timeout(Duration::from_secs(seconds)),
+                None => builder,
+            }
+        };
+        let idle = time_to_find_while(settings, async |_| {}).await;
+        assert_eq!(idle.as_secs(), expected, "{keep_alive} {ping_timeout:?}");
+        let flooded = time_to_find_while(settings, async |client| {
+            while client.publish("a", vec![0; 32 * 1024]).enqueue().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+        let flooded = flooded.await;
+        assert!(
+            (keep_alive..=expected).contains(&flooded.as_secs()),
+            "{keep_alive} {ping_timeout:?}: {flooded:?}"
+        );
+    }
+}
+
+async fn greet(stage: &mut Stage) -> Peer<DuplexStream> {
+    let mut server = stage.accept().await;
+    server.expect_connect().await;
+    server.send(connack()).await;
+    server
+}
+
+/// A server that neither closes nor reads after a goodbye, nor after a breach of its own, is not waited for.
+#[tokio::test(start_paused = true)]
+async fn the_time_for_a_goodbye_can_be_chosen() {
+    for (chosen, expected) in [(None, 2), (Some(5), 5)] {
+        let (mut stage, builder) = Stage::new();
+        let builder = match chosen {
+            Some(seconds) => builder.goodbye_timeout(Duration::from_secs(seconds)),
+            None => builder,
+        };
+        let (mut server, client) = tokio::join!(greet(&mut stage), builder.into_future());
+        let client = client.unwrap();
+        let mut events = client.events();
+        assert!(matches!(events.next().await, Some(Event::Connected(_))));
+
+        let began = common::now();
+        server.send(connack()).await;
+        assert!(matches!(events.next().await, Some(Event::Disconnected { .. })));
+        assert_eq!(began.elapsed().as_secs(), expected, "after a breach");
+
+        let (_server, connected) = tokio::join!(greet(&mut stage), events.next());
+        assert!(matches!(connected, Some(Event::Connected(_))));
+        let began = common::now();
+        client.disconnect().await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), expected, "after a goodbye");
+    }
+}
+
+#[test]
+fn no_time_at_all_is_refused_by_name() {
+    let builders = [
+        ("ping_timeout", connect("mqtt://h").ping_timeout(Duration::ZERO)),
+        ("goodbye_timeout", connect("mqtt://h").goodbye_timeout(Duration::ZERO)),
+    ];
+    for (name, builder) in builders {
+        let error = builder.start().unwrap_err();
+        assert!(
+            matches!(error, ConnectError::InvalidOption { option, fault: OptionFault::Zero } if option == name),
+            "{error:?}"
+        );
     }
 }

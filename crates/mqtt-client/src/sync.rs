@@ -1,0 +1,8 @@
+//! The lock of the hand-over: std's, or loom's, which runs the models in every order of the threads.
+//!
+//! The name of the cfg is our own: under `--cfg loom` tokio changes too.
+
+#[cfg(all(test, handover_model))]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(all(test, handover_model)))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
