@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 
 use crate::properties::TypedProperties;
+use crate::store::StoreArgs;
 use crate::values::{SessionExpiry, Version, seconds};
 
 /// Printed below every help text; the table of `failure.rs`, in words.
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     /// Subscribe to topics and print what arrives
     #[command(after_help = EXIT_CODES)]
     Sub(SubArgs),
+    /// Look at what a client has stored on disk
+    #[command(after_help = EXIT_CODES)]
+    Store(StoreArgs),
 }
 
 /// Whom to talk to and as whom: common to both commands.

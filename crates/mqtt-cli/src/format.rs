@@ -198,7 +198,7 @@ fn since_epoch() -> Duration {
 }
 
 /// ISO 8601 in UTC. Days to a date by the 400-year cycle of the calendar, with years that begin in March.
-fn date_time(since_epoch: Duration, with_micros: bool) -> String {
+pub(crate) fn date_time(since_epoch: Duration, with_micros: bool) -> String {
     let (days, second) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
     let day = days + 719_468; // since 0000-03-01
     let (cycle, day) = (day / 146_097, day % 146_097);
@@ -260,7 +260,7 @@ fn json_properties(message: &Message) -> Vec<String> {
     fields
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for character in text.chars() {

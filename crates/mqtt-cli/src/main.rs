@@ -14,6 +14,7 @@ mod properties;
 mod publish;
 mod server;
 mod signals;
+mod store;
 mod subscribe;
 mod usage;
 mod values;
@@ -34,9 +35,14 @@ fn main() -> ExitCode {
     let (name, connection) = match &command {
         Command::Pub(args) => ("mqtt pub", &args.connection),
         Command::Sub(args) => ("mqtt sub", &args.connection),
+        Command::Store(args) => return end(store::run(args), Report::new("mqtt store", false, false)),
     };
     let report = Report::new(name, connection.debug, connection.quiet);
-    let exit = run(command, report).unwrap_or_else(|failure| {
+    end(run(command, report), report)
+}
+
+fn end(ended: Result<Exit, Failure>, report: Report) -> ExitCode {
+    let exit = ended.unwrap_or_else(|failure| {
         report.error(&failure);
         failure.exit
     });
@@ -52,6 +58,7 @@ fn run(command: Command, report: Report) -> Result<Exit, Failure> {
         match command {
             Command::Pub(args) => publish::run(args, report).await,
             Command::Sub(args) => subscribe::run(args, report).await,
+            Command::Store(args) => store::run(&args),
         }
     });
     // Standard input may still be waited for, by a thread that cannot be called off.
