@@ -43,7 +43,7 @@ enum Task {
     /// Play simulations of the session: a seed decides what is done and what goes wrong
     Sim(sim::Options),
     /// Hold the client against each server and transport, and print a table
-    Brokers,
+    Brokers(brokers::Options),
     /// Run the measurements of benches/
     Bench(bench::Options),
     /// Run the tests that cite a statement of the standards, and report statement by statement
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Task::NoStd(options) => no_std::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
-        Task::Brokers => brokers::run(),
+        Task::Brokers(options) => brokers::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Conformance(options) => conformance::run(&options),
     };

@@ -8,6 +8,7 @@ mod common;
 mod certificates;
 mod failures;
 mod gates;
+mod interop;
 mod stand;
 
 use common::server::PATIENCE;
