@@ -146,12 +146,14 @@ fn not_connected(error: &ConnectError, options: &Options) -> Failure {
             Exit::Unreachable,
             format!("{server} did not answer within {} s; is it an MQTT server?", limit.as_secs()),
         ),
-        ConnectError::PeerClosed => Failure::new(
+        ConnectError::NotAnswered | ConnectError::PeerClosed => Failure::new(
             Exit::Unreachable,
             format!(
-                "{server} closed the connection without an answer; is it the right -p, and does it know this -V?"
+                "{server} closed the connection without an answer; is it the right -p, does it want TLS, and does it \
+                 know this -V?"
             ),
         ),
+        ConnectError::SpeaksTls => Failure::new(Exit::Unreachable, format!("{server}: {error}")),
         ConnectError::Refused { reason, .. } => {
             Failure::new(Exit::Refused, format!("{server}: {error}{}", hint(*reason)))
         }
