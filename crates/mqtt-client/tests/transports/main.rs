@@ -9,6 +9,7 @@ mod certificates;
 mod failures;
 mod gates;
 mod interop;
+mod quickstart;
 mod stand;
 
 use common::server::PATIENCE;

@@ -52,7 +52,7 @@ impl Known {
     }
 
     fn of(server: &str, transport: &str, protocol: Protocol, feature: &str) -> Option<&'static str> {
-        let fits = |known: &&Known| {
+        let fits = |known: &&Self| {
             known.server == server
                 && (known.transports.is_empty() || known.transports.contains(&transport))
                 && (known.protocols.is_empty() || known.protocols.contains(&protocol))
