@@ -6,7 +6,7 @@
 
 use crate::shell::{self, Done};
 use crate::test::SUITE;
-use crate::{conformance, features, fuzz, models, no_std, sim, test, tidy};
+use crate::{brokers, conformance, features, fuzz, models, no_std, sim, test, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
         what: "the whole suite, as README names it",
         run: || test::run(&test::Options::default()),
     },
+    Step { name: "brokers", what: "a server of others that refuses 5.0: NATS", run: brokers::run_for_ci },
     Step {
         name: "conformance",
         what: "every statement that binds a client has its case",

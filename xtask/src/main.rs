@@ -46,7 +46,7 @@ enum Task {
     /// Run the models of the client's hand-over in every order of their threads
     Models(models::Options),
     /// Hold the client against each server and transport, and print a table
-    Brokers,
+    Brokers(brokers::Options),
     /// Run the measurements of benches/
     Bench(bench::Options),
     /// Run the tests that cite a statement of the standards, and report statement by statement
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Models(options) => models::run(&options),
-        Task::Brokers => brokers::run(),
+        Task::Brokers(options) => brokers::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Conformance(options) => conformance::run(&options),
     };

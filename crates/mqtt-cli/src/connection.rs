@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use mqtt_client::tls::TlsError;
+use mqtt_client::transport::proxy::ProxyError;
 use mqtt_client::{
     Client, Closed, ConnectError, DisconnectError, Event, Events, OptionFault, ReasonCode, ReconnectPolicy,
     State,
@@ -146,12 +147,14 @@ fn not_connected(error: &ConnectError, options: &Options) -> Failure {
             Exit::Unreachable,
             format!("{server} did not answer within {} s; is it an MQTT server?", limit.as_secs()),
         ),
-        ConnectError::PeerClosed => Failure::new(
+        ConnectError::NotAnswered | ConnectError::PeerClosed => Failure::new(
             Exit::Unreachable,
             format!(
-                "{server} closed the connection without an answer; is it the right -p, and does it know this -V?"
+                "{server} closed the connection without an answer; is it the right -p, does it want TLS, and does it \
+                 know this -V?"
             ),
         ),
+        ConnectError::SpeaksTls => Failure::new(Exit::Unreachable, format!("{server}: {error}")),
         ConnectError::Refused { reason, .. } => {
             Failure::new(Exit::Refused, format!("{server}: {error}{}", hint(*reason)))
         }
@@ -165,10 +168,12 @@ fn not_connected(error: &ConnectError, options: &Options) -> Failure {
 /// The failure of a transport.
 fn unreachable(error: &io::Error, options: &Options, tls: Option<&TlsError>) -> Failure {
     let server = options.server.name();
+    let about_proxy = error.get_ref().is_some_and(|inner| inner.is::<ProxyError>());
     let error = error.to_string();
     // The transport names the address that it tried, which may be what was typed.
     let error = error.strip_prefix(server).and_then(|error| error.strip_prefix(": ")).unwrap_or(&error);
     let check = match tls {
+        None if about_proxy => "check --proxy",
         None if options.server.url.starts_with("unix:") => "check the path of the socket",
         None => "check -h and -p",
         Some(TlsError::UnknownIssuer | TlsError::SelfSigned) => "name its authority with --cafile",

@@ -1,6 +1,8 @@
 //! TLS, WebSocket, Unix sockets and proxies against mosquitto, by flags and by URLs.
 
 mod common;
+#[path = "common/proxy.rs"]
+mod proxy;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -135,9 +137,52 @@ fn a_unix_socket_by_flag_and_by_url() {
     publish(&["--unix", &Path::new(&nothing).display().to_string()]).with(2).saying(&["check the path"]);
 }
 
-/// The proxy is asked for the server, and its refusal is told.
+/// Through proxies that want credentials, to a real broker, with every transport that goes by TCP.
 #[test]
 fn through_a_proxy() {
+    let dir = certificates();
+    let ca = file(&dir, "ca.pem");
+    let (plain, secure) = broker(&with_tls(&dir));
+    let (_websocket, websocket) = broker(&["protocol websockets".to_owned()]);
+    let plain = plain_url(&plain);
+    for (kind, scheme) in [(proxy::Kind::Socks5, "socks5"), (proxy::Kind::Http, "http")] {
+        let port = proxy::start(kind);
+        let url = |user: &str| format!("{scheme}://{user}127.0.0.1:{port}");
+        let known = url("ann:s3cret@");
+        talk(&["-h", &plain, "--proxy", &known]);
+        talk(&["-h", &format!("mqtts://localhost:{secure}"), "--cafile", &ca, "--proxy", &known]);
+        talk(&["-h", &format!("ws://localhost:{websocket}"), "--proxy", &known]);
+        let without = publish(&["-h", &plain, "--proxy", &url("")]);
+        without.with(2).saying(&["the proxy wants", "password"]);
+        let wrong = publish(&["-h", &plain, "--proxy", &url("ann:public@")]);
+        wrong.with(2).saying(&["the proxy", "password"]);
+    }
+}
+
+fn plain_url(broker: &Mosquitto) -> String {
+    format!("mqtt://localhost:{}", broker.addr().port())
+}
+
+/// A proxy that is not there, or dies while it is asked.
+#[test]
+fn a_proxy_that_does_not_live() {
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    publish(&["-h", "broker.example", "--proxy", &nobody]).with(2).saying(&["the proxy"]);
+    for scheme in ["http", "socks5"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let dying = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        });
+        publish(&["-h", "broker.example", "--proxy", &url]).with(2).saying(&["the proxy"]);
+        dying.join().unwrap();
+    }
+}
+
+/// The proxy is asked for the server, and its refusal is told.
+#[test]
+fn a_proxy_that_refuses() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let proxy = std::thread::spawn(move || {

@@ -15,8 +15,13 @@ use mqtt_testkit::broker::Broker;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    run(std::env::args().nth(1)).await
+}
+
+/// With the broker of this URL, or one of its own.
+pub(crate) async fn run(url: Option<String>) -> Result<(), Box<dyn Error>> {
     let own_broker;
-    let url = match std::env::args().nth(1) {
+    let url = match url {
         Some(url) => url,
         None => {
             own_broker = Broker::start().await?;

@@ -428,8 +428,10 @@ impl Driver {
         if pause || link.reads_later(cx) {
             return Poll::Pending;
         }
+        let first = link.is_silent();
         match link.poll_read(cx) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(ConnectError::PeerClosed)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(closed(link))),
+            Poll::Ready(Ok(_)) if first && is_tls(&link.input) => Poll::Ready(Err(ConnectError::SpeaksTls)),
             Poll::Ready(Ok(read)) => {
                 self.observer.received(newest(&link.input, read));
                 self.answered = 0;
@@ -445,8 +447,12 @@ impl Driver {
     /// A write failed. What the server has said before, a DISCONNECT maybe, tells more than the failure.
     fn last_words(&mut self, cx: &mut Context<'_>, link: &mut Link, now: Instant, error: io::Error) -> Over {
         loop {
+            let first = link.is_silent();
             match link.poll_read(cx) {
-                Poll::Ready(Ok(0)) => return Over::Failed(ConnectError::PeerClosed),
+                Poll::Ready(Ok(0)) => return Over::Failed(closed(link)),
+                Poll::Ready(Ok(_)) if first && is_tls(&link.input) => {
+                    return Over::Failed(ConnectError::SpeaksTls);
+                }
                 Poll::Ready(Ok(read)) => {
                     self.observer.received(newest(&link.input, read));
                     self.session.handle_input(now, &mut link.input);
@@ -547,6 +553,16 @@ impl Driver {
         self.observer.load(&load);
         self.shared.exchange(&mut self.exchange, load, park)
     }
+}
+
+/// The server has closed.
+fn closed(link: &Link) -> ConnectError {
+    if link.is_silent() { ConnectError::NotAnswered } else { ConnectError::PeerClosed }
+}
+
+/// An alert or a handshake, RFC 8446 section 5.1. In MQTT these would be CONNECT with flags, and no server sends that.
+fn is_tls(input: &[u8]) -> bool {
+    matches!(input, [0x15 | 0x16, 0x03, ..])
 }
 
 /// The bytes at the end, which the last read brought.

@@ -40,7 +40,10 @@ impl Driver {
         let stable = held.is_some_and(|held| self.backoff.is_stable(held));
         let retry_in = if self.plan.servers.turn(cause, held.is_some(), stable) {
             Some(Duration::ZERO)
-        } else if self.first.is_some() || !(cause.is_retryable() || self.plan.has_other_credentials(cause)) {
+        } else if self.first.is_some()
+            || !(cause.is_retryable() || self.plan.has_other_credentials(cause))
+            || (!self.established && cause.closed_in_handshake())
+        {
             None
         } else {
             self.backoff.next_delay(fastrand::f64())

@@ -62,7 +62,14 @@ pub enum ConnectError {
     /// The server sent what the standard forbids. A 5.0 server was told so by a DISCONNECT with the error's reason code.
     #[error("the server broke the protocol: {0}")]
     Protocol(#[source] ProtocolError),
-    /// The server closed the connection without a word.
+    /// The server answered CONNECT with a record of TLS.
+    #[error("the server speaks TLS on this port: use mqtts://")]
+    SpeaksTls,
+    /// The server closed the connection and had said nothing at all. It may want TLS, not know the version, or be about
+    /// to start.
+    #[error("the server closed the connection without an answer to CONNECT; if it wants TLS, use mqtts://")]
+    NotAnswered,
+    /// The server closed the connection without a word on why.
     #[error("the server closed the connection")]
     PeerClosed,
     /// Another client seems to use the same client identifier: a server of 3.x, which cannot say so, closed so many
@@ -89,13 +96,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether trying again, with nothing changed, can help. The client reconnects by itself only if it can.
+    /// Whether trying again, with nothing changed, can help. The client reconnects by itself only if it can, with one
+    /// exception: a server that closes during the TLS handshake and has never accepted this client is not tried again.
+    /// Most likely it has no TLS on that port.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Io(error) => may_pass(error.kind()),
             Self::Credentials(_)
             | Self::Timeout(_)
             | Self::Protocol(_)
+            | Self::NotAnswered
             | Self::PeerClosed
             | Self::PingTimeout => true,
             Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => is_passing(*reason),
@@ -103,10 +113,23 @@ impl ConnectError {
             | Self::InvalidOption { .. }
             | Self::NoRuntime
             | Self::Store(_)
+            | Self::SpeaksTls
             | Self::AssumedTakeover { .. }
             | Self::Authentication(_)
             | Self::Cancelled => false,
         }
+    }
+
+    /// Whether the server closed in the middle of the TLS handshake. One that has never accepted the client most likely
+    /// has no TLS there; one that has may just restart.
+    pub(crate) fn closed_in_handshake(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Self::Io(error) = self {
+            use mqtt_transport_tls::TlsError;
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            return matches!(inner, Some(TlsError::HandshakeClosed));
+        }
+        false
     }
 
     /// Where the server sends its clients, section 4.11: one or more `HOST[:PORT]` with spaces between.

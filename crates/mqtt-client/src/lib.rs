@@ -67,7 +67,8 @@
 //! | `Io` around a `TlsError` | see the table of [mqtt-transport-tls](https://docs.rs/mqtt-transport-tls): mostly `TlsOptions::ca_file` |
 //! | `Io` around a `WebSocketError` | see the table of [mqtt-transport-ws](https://docs.rs/mqtt-transport-ws): mostly the path of the URL |
 //! | `Io` from a proxy or socket | see [mqtt-transport](https://docs.rs/mqtt-transport); of QUIC [mqtt-transport-quic](https://docs.rs/mqtt-transport-quic) |
-//! | `PeerClosed`, `Protocol` at the first attempt | it is no server of MQTT, or it wants TLS: try `mqtts://`, or another port |
+//! | `SpeaksTls` | the port is one of TLS, and the URL is not: use `mqtts://` |
+//! | `NotAnswered`, `PeerClosed`, `Protocol` at the first attempt | it is no server of MQTT, does not know the version, wants TLS (some close without a word: try `mqtts://`), or is about to start |
 //! | `Timeout` | something drops the packets, such as a firewall, or the server hangs |
 //! | `Refused` | the reason code says it: credentials, client identifier, version, or a server that is busy |
 //!

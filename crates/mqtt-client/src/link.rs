@@ -34,6 +34,8 @@ pub(crate) struct Link {
     yielded: bool,
     /// The last write found no room.
     blocked: bool,
+    /// Nothing was read yet.
+    silent: bool,
 }
 
 impl Link {
@@ -48,6 +50,7 @@ impl Link {
             read: 0,
             yielded: false,
             blocked: false,
+            silent: true,
         }
     }
 
@@ -91,6 +94,11 @@ impl Link {
         self.blocked
     }
 
+    /// Whether the server has said nothing yet.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// Whether the applications are to have their turn before more is read. The task then wakes itself.
     pub(crate) fn reads_later(&mut self, cx: &mut Context<'_>) -> bool {
         let later = self.read >= TURN;
@@ -107,6 +115,7 @@ impl Link {
         let free = self.input.capacity() - self.input.len();
         let read = ready!(pin!(self.transport.read_buf(&mut self.input)).poll(cx))?;
         self.read += read;
+        self.silent &= read == 0;
         self.room = if read == free { MOST_READ.min(self.room * 2) } else { self.room };
         Poll::Ready(Ok(read))
     }

@@ -226,7 +226,7 @@ impl Plan {
         let opened = core::mem::take(&mut self.opened);
         let unknown = match cause {
             ConnectError::Refused { reason, .. } => *reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
-            ConnectError::PeerClosed | ConnectError::Protocol(_) => true,
+            ConnectError::NotAnswered | ConnectError::PeerClosed | ConnectError::Protocol(_) => true,
             ConnectError::Io(error) => {
                 use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
                 opened

@@ -109,7 +109,7 @@ async fn a_server_that_closes_at_once() {
         }
     });
     let error = connect(&format!("mqtt://{address}")).await.unwrap_err();
-    assert!(matches!(error, ConnectError::PeerClosed | ConnectError::Io(_)), "{error:?}");
+    assert!(matches!(error, ConnectError::NotAnswered | ConnectError::Io(_)), "{error:?}");
 }
 
 /// # Servers that break the protocol

@@ -146,7 +146,7 @@ async fn a_started_client_waits_for_its_server() {
         async move { client.subscribe("early/answers").await.map(|subscription| (client, subscription)) }
     });
     sleep(Duration::from_secs(100)).await;
-    assert!(matches!(client.status().last_error, Some(ConnectError::PeerClosed)));
+    assert!(matches!(client.status().last_error, Some(ConnectError::NotAnswered)));
     assert_eq!((client.status().queued, client.status().open), (2, 3));
 
     broker.restart(Restart::Keep).await.unwrap();
@@ -211,7 +211,7 @@ async fn failures_are_followed_by_growing_waits() {
     let mut events = client.events();
     for ceiling in [1, 2, 4, 8, 16, 32, 60, 60] {
         let began = common::now();
-        let Some(Event::Disconnected { cause: ConnectError::PeerClosed, retry_in: Some(delay) }) =
+        let Some(Event::Disconnected { cause: ConnectError::NotAnswered, retry_in: Some(delay) }) =
             events.next().await
         else {
             panic!()
@@ -291,7 +291,7 @@ async fn attempts_can_be_counted_out() {
     let client =
         in_memory(&broker).protocol(Protocol::V5).reconnect(at_once().max_attempts(3)).start().unwrap();
     let mut events = client.events();
-    assert!(matches!(soon(client.closed()).await, Closed::Failed(ConnectError::PeerClosed)));
+    assert!(matches!(soon(client.closed()).await, Closed::Failed(ConnectError::NotAnswered)));
     let mut attempts = 0;
     while let Some(event) = events.next().await {
         attempts += u32::from(matches!(event, Event::Disconnected { .. }));

@@ -34,7 +34,7 @@
 //! | `ClientCertificateRefused` | the server does not trust this one: wrong CA, expired, or revoked |
 //! | `HandshakeRefused` | the server wants a client certificate, or other ciphers than rustls has |
 //! | `NotTls` | the port speaks plain MQTT or something else: mend port or scheme |
-//! | `HandshakeClosed` | the server closed in the middle: perhaps a port of plain MQTT, perhaps it just restarts |
+//! | `HandshakeClosed` | the server closed in the middle: perhaps a port of plain MQTT, perhaps it just restarts; mqtt-client tries again only if this server has accepted it before |
 //! | `OldTls` | the server has only TLS 1.1 or older: update it |
 //! | `Alpn` | the server knows none of the protocols that were offered: [`TlsOptions::alpn`] |
 //! | `File`, `Pem`, `KeyMismatch` | mend the file that it names |

@@ -23,6 +23,11 @@ pub enum WebSocketError {
     /// The server chose no subprotocol, or one that was not offered `[MQTT-6.0.0-4]`.
     #[error("the server does not speak MQTT on this WebSocket: it did not choose the subprotocol")]
     Subprotocol,
+    /// The server closed before it had answered the request.
+    #[error(
+        "the server closed without an answer to the request for a WebSocket; if it wants TLS, use wss://"
+    )]
+    HandshakeClosed,
     /// What the server said is not WebSocket.
     #[error("this is no WebSocket server: {0}")]
     NotWebSocket(String),
@@ -60,6 +65,7 @@ impl WebSocketError {
                 io::ErrorKind::InvalidInput
             }
             Self::Subprotocol => io::ErrorKind::Unsupported,
+            Self::HandshakeClosed => io::ErrorKind::UnexpectedEof,
             Self::NotWebSocket(_) | Self::NotBinary | Self::TooLarge { .. } => io::ErrorKind::InvalidData,
             Self::Closed { .. } => io::ErrorKind::ConnectionAborted,
         }
@@ -80,6 +86,7 @@ pub(crate) fn explain(error: Error) -> io::Error {
         Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::NotConnected.into(),
         Error::Http(response) => WebSocketError::Refused(response.status()).into(),
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => WebSocketError::Subprotocol.into(),
+        Error::Protocol(ProtocolError::HandshakeIncomplete) => WebSocketError::HandshakeClosed.into(),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             io::Error::new(io::ErrorKind::ConnectionReset, "the connection broke without a closing frame")
         }

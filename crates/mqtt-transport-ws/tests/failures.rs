@@ -70,6 +70,14 @@ async fn what_is_no_websocket_server_is_said_to_be_none() {
     }
 }
 
+/// As one does that restarts, or that waits for TLS.
+#[tokio::test]
+async fn a_server_that_closes_without_an_answer_may_come_back() {
+    let error = answered_with("").await;
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+    assert_eq!(*reason(&error), WebSocketError::HandshakeClosed);
+}
+
 /// [MQTT-6.0.0-4]: without the subprotocol, or with another one, there is no connection.
 #[tokio::test]
 async fn a_server_must_choose_the_subprotocol() {

@@ -139,12 +139,20 @@ async fn http_refuses_by_rule_or_by_need() {
 
 /// A proxy that dies in the middle, and one that is not there.
 #[tokio::test]
-async fn a_dead_proxy_is_a_plain_failure() {
+async fn a_dead_proxy_is_named_as_what_failed() {
     let port = played(vec![step(CONNECT.as_bytes(), b"HTTP/1.1 200")]).await;
-    let error = HttpProxy::new(proxy(port), "broker", 1883).connect().await.err().unwrap();
-    assert!(matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{error}");
-    let error = Socks5::new(proxy(1), "broker", 1883).connect().await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    let opened = HttpProxy::new(proxy(port), "broker", 1883).connect().await;
+    assert_eq!(reason(opened), (ProxyError::Closed, ErrorKind::UnexpectedEof));
+    let port = played(vec![step(b"\x05\x01\x00", b"\x05")]).await;
+    let opened = Socks5::new(proxy(port), "broker", 1883).connect().await;
+    assert_eq!(reason(opened), (ProxyError::Closed, ErrorKind::UnexpectedEof));
+    let http = HttpProxy::new(proxy(1), "broker", 1883).connect().await;
+    let socks = Socks5::new(proxy(1), "broker", 1883).connect().await;
+    for opened in [http, socks] {
+        let (error, kind) = reason(opened);
+        assert_eq!(kind, ErrorKind::ConnectionRefused);
+        assert!(error.to_string().starts_with("the proxy cannot be reached: 127.0.0.1:1: "), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ async fn a_close_instead_of_an_answer() {
         server.expect_connect().await;
         drop(server);
         let cause = failure(&client).await;
-        assert!(matches!(cause, ConnectError::PeerClosed), "{cause:?}");
+        assert!(matches!(cause, ConnectError::NotAnswered), "{cause:?}");
         assert!(cause.is_retryable());
         assert_eq!(soon(delivery).await, Outcome::NotSent, "{version}");
     }

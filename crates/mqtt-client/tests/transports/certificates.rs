@@ -22,6 +22,9 @@ const NOW: (i32, i32) = (2020, 2100);
 /// Years that are over.
 const OVER: (i32, i32) = (2001, 2002);
 
+/// Years that nobody here will see.
+const TO_COME: (i32, i32) = (2110, 2111);
+
 /// A directory with `ca.pem`, and chain and key of a `server` and of a `device`.
 pub(crate) struct Certificates(TempDir);
 
@@ -43,6 +46,20 @@ impl Certificates {
     /// Another certificate for the server, that of a time that is over or of another host.
     pub(crate) fn expired(self) -> Self {
         self.server_of("localhost", OVER)
+    }
+
+    pub(crate) fn not_yet_valid(self) -> Self {
+        self.server_of("localhost", TO_COME)
+    }
+
+    /// The server's certificate is its own authority.
+    pub(crate) fn self_signed(self) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.distinguished_name = named("localhost");
+        fs::write(self.file("server.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(self.file("server.key"), key.serialize_pem()).unwrap();
+        self
     }
 
     pub(crate) fn of_another_host(self) -> Self {

@@ -8,6 +8,8 @@ mod common;
 mod certificates;
 mod failures;
 mod gates;
+mod interop;
+mod quickstart;
 mod stand;
 
 use common::server::PATIENCE;

@@ -1,6 +1,6 @@
 //! The method CONNECT of HTTP, RFC 9110 section 9.3.6, with Basic credentials, RFC 7617.
 
-use super::{Credentials, ProxyError};
+use super::{Credentials, ProxyError, broken, not_reached};
 use crate::connect::{BoxFuture, BoxTransport, Connect};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,10 +37,8 @@ impl<C: Connect> HttpProxy<C> {
 
     async fn open(&self) -> io::Result<BoxTransport> {
         let request = self.request()?;
-        let mut stream = self.inner.connect().await?;
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await?;
-        let answer = read_answer(&mut stream).await?;
+        let mut stream = self.inner.connect().await.map_err(not_reached)?;
+        let answer = ask(&mut stream, &request).await.map_err(broken)?;
         match status(&answer)? {
             200..=299 => Ok(stream),
             407 if self.credentials.is_none() => Err(ProxyError::CredentialsRequired.into()),
@@ -71,6 +69,12 @@ impl<C: Connect> HttpProxy<C> {
         request.push_str("\r\n");
         Ok(request)
     }
+}
+
+async fn ask(stream: &mut BoxTransport, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
+    read_answer(stream).await
 }
 
 /// The head of the answer, and not a byte more: what comes after it is the server's.

@@ -13,6 +13,18 @@
 //! ```
 //!
 //! The proxy resolves the server's name. It sees what passes, unless TLS goes around it.
+//!
+//! # What an error means, and what to do
+//!
+//! | [`ProxyError`] | what to do |
+//! | --- | --- |
+//! | `NotReached` | mend host or port of the proxy, or wait for it: a client tries again |
+//! | `Closed` | it died, or is a proxy of the other kind, or of TLS; a client tries again |
+//! | `CredentialsRequired`, `CredentialsRefused` | mend its user name and password |
+//! | `NotAllowed` | its rules forbid this server or port: ask whoever runs it |
+//! | `Unreachable` | the server is down as seen from the proxy, or its name is not known there; a client tries again |
+//! | `NotAProxy` | mend kind and port: SOCKS5 is mostly on 1080, HTTP on 3128 or 8080 |
+//! | `NotUsable` | the text names what it cannot be told |
 
 mod http;
 mod socks5;
@@ -28,6 +40,12 @@ use std::io;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
+    /// The proxy itself cannot be reached.
+    #[error("the proxy cannot be reached: {1}")]
+    NotReached(io::ErrorKind, String),
+    /// The proxy closed the connection before it had answered.
+    #[error("the proxy closed the connection without an answer")]
+    Closed,
     /// The proxy wants credentials, and none were given.
     #[error("the proxy wants a user name and password")]
     CredentialsRequired,
@@ -51,6 +69,8 @@ pub enum ProxyError {
 impl From<ProxyError> for io::Error {
     fn from(error: ProxyError) -> Self {
         let kind = match &error {
+            ProxyError::NotReached(kind, _) => *kind,
+            ProxyError::Closed => io::ErrorKind::UnexpectedEof,
             ProxyError::CredentialsRequired | ProxyError::CredentialsRefused | ProxyError::NotAllowed => {
                 io::ErrorKind::PermissionDenied
             }
@@ -59,6 +79,20 @@ impl From<ProxyError> for io::Error {
             ProxyError::NotUsable(_) => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
+    }
+}
+
+/// A failure on the way to the proxy.
+fn not_reached(error: io::Error) -> io::Error {
+    ProxyError::NotReached(error.kind(), error.to_string()).into()
+}
+
+/// A failure of the conversation with it.
+fn broken(error: io::Error) -> io::Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionReset | UnexpectedEof => ProxyError::Closed.into(),
+        _ => error,
     }
 }
 

@@ -1,6 +1,6 @@
 //! SOCKS5, RFC 1928, with user name and password, RFC 1929.
 
-use super::{Credentials, ProxyError};
+use super::{Credentials, ProxyError, broken, not_reached};
 use crate::connect::{BoxFuture, BoxTransport, Connect};
 use std::io;
 use tokio_socks::Error;
@@ -29,7 +29,7 @@ impl<C: Connect> Socks5<C> {
     }
 
     async fn open(&self) -> io::Result<BoxTransport> {
-        let stream = self.inner.connect().await?;
+        let stream = self.inner.connect().await.map_err(not_reached)?;
         let target = (self.host.as_str(), self.port);
         let opened = match &self.credentials {
             None => Socks5Stream::connect_with_socket(stream, target).await,
@@ -42,7 +42,7 @@ impl<C: Connect> Socks5<C> {
 
     fn explain(&self, error: Error) -> io::Error {
         match error {
-            Error::Io(error) => return error,
+            Error::Io(error) => return broken(error),
             Error::NoAcceptableAuthMethods | Error::AuthorizationRequired if self.credentials.is_none() => {
                 ProxyError::CredentialsRequired
             }
