@@ -8,6 +8,7 @@ use crate::connection::Status;
 use crate::credentials::{AskCredentials, Credentials};
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionFault};
+use crate::journal::Journal;
 use crate::plan::{Options, Plan, Protocol};
 use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
@@ -45,6 +46,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         response_topic: None,
         ask_credentials: None,
         presence: None,
+        journal: None,
         connector: None,
         transports: Transports::default(),
         other_urls: Vec::new(),
@@ -73,6 +75,7 @@ pub struct ConnectBuilder {
     response_topic: Option<TopicName>,
     ask_credentials: Option<AskCredentials>,
     presence: Option<Presence>,
+    journal: Option<Box<dyn Journal>>,
     connector: Option<Arc<dyn Connect>>,
     pub(crate) transports: Transports,
     /// Beside the first.
@@ -172,6 +175,12 @@ impl ConnectBuilder {
     /// Tells others whether the client is there; it takes the place of a [`will`](Self::will).
     pub fn presence(mut self, presence: Presence) -> Self {
         self.presence = Some(presence);
+        self
+    }
+
+    /// Takes down what happens to each message, in and out. Without one nothing is taken down.
+    pub fn journal(mut self, journal: impl Journal) -> Self {
+        self.journal = Some(Box::new(journal));
         self
     }
 
@@ -452,6 +461,7 @@ impl ConnectBuilder {
         plan.response_topic = self.response_topic;
         plan.ask_credentials = self.ask_credentials;
         plan.presence = self.presence;
+        plan.journal = self.journal;
         Ok(plan)
     }
 

@@ -8,6 +8,7 @@ use crate::early::Early;
 use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::gauges::{AckLatency, Gauges};
+use crate::journal::Tap;
 use crate::link::Link;
 use crate::observer::Observer;
 use crate::plan::{Opened, Plan};
@@ -55,6 +56,7 @@ pub(crate) struct Driver {
     pub(crate) told: Told,
     pub(crate) ack_latency: AckLatency,
     pub(crate) observer: Observer,
+    pub(crate) tap: Tap,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -87,7 +89,7 @@ pub(crate) struct Driver {
 /// # The life of a client
 impl Driver {
     pub(crate) fn new(
-        plan: Plan,
+        mut plan: Plan,
         session: Session,
         shared: Arc<Shared>,
         status: watch::Sender<Status>,
@@ -104,6 +106,7 @@ impl Driver {
             next_identifier: plan.first_identifier(),
             early: Early::new(plan.queue()),
             observer: Observer::new(&plan),
+            tap: Tap::new(plan.journal.take(), plan.client_id()),
             plan,
             session,
             router: Router::new(),
@@ -244,11 +247,15 @@ impl Driver {
             }
         }
         let early = self.early.take().into_iter().map(|(_, command)| command);
-        let unheard = early.chain(self.exchange.commands.drain(..)).filter_map(Command::go_unheard);
+        let early = early.inspect(|command| self.tap.unheard(command));
+        let wakers: Vec<Waker> = early.filter_map(Command::go_unheard).collect();
+        let late = self.exchange.commands.drain(..).inspect(|command| self.tap.too_late(command));
+        let unheard = wakers.into_iter().chain(late.filter_map(Command::go_unheard));
         unheard.chain(self.router.end()).for_each(Waker::wake);
         let closed = self.shared.closed().unwrap_or(closed);
         self.announce(&Event::Closed(closed.clone()));
-        self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
+        let later = self.shared.close(closed, core::mem::take(&mut self.exchange.settled));
+        later.iter().for_each(|command| self.tap.too_late(command));
         self.shared.responses.lose();
         self.status.send_modify(|status| {
             status.enter(State::Closed, Clock::tokio_now());
@@ -257,6 +264,8 @@ impl Driver {
         if let Some(first) = self.first.take() {
             _ = first.send(Err(ConnectError::Cancelled));
         }
+        // Whoever waits for the end finds a journal that is complete.
+        self.tap.close();
     }
 }
 
@@ -358,11 +367,13 @@ impl Driver {
     /// Fills the output. True if the session has nothing more to send now.
     fn transmit(&mut self, now: Instant, link: &mut Link) -> bool {
         while link.wants_output() {
-            let before = link.output.len();
+            let (before, in_flight) = (link.output.len(), self.session.in_flight());
             if !self.session.poll_transmit(now, &mut link.output) {
                 return true;
             }
             self.observer.encoded(&link.output, before);
+            let sent = self.session.in_flight().saturating_sub(in_flight);
+            self.tap.transmitted(self.session.unanswered().take(sent), &self.requests, false);
         }
         false
     }
@@ -499,6 +510,7 @@ impl Driver {
         let open = self.requests.len() + self.early.len();
         let load = Load { queued: queued + self.early.size(), open, gauges };
         self.observer.load(&load);
+        self.tap.flush();
         self.shared.exchange(&mut self.exchange, load, park)
     }
 }

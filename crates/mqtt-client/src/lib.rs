@@ -279,6 +279,7 @@ mod error;
 mod frames;
 mod gauges;
 mod handler;
+mod journal;
 mod link;
 mod manual;
 #[cfg(feature = "metrics")]
@@ -315,6 +316,7 @@ pub use crate::error::{
     SubscribeError, UnsubscribeError, UrlError,
 };
 pub use crate::handler::MessageHandler;
+pub use crate::journal::{Journal, Receipt, Record};
 pub use crate::manual::ManualSubscription;
 pub use crate::plan::Protocol;
 pub use crate::presence::Presence;
@@ -326,9 +328,10 @@ pub use crate::servers::ServerOrder;
 pub use crate::subscribe::{AckByHand, AckWhenTaken, OnMessage, SubscribeBuilder};
 pub use crate::subscription::Subscription;
 pub use mqtt_session::{
-    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, Properties, PropertiesBuf,
-    PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode, RetainHandling,
-    SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError, Version, Will,
+    CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, PacketId, Properties,
+    PropertiesBuf, PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode,
+    RetainHandling, SubscriptionOptions, Text, TextError, TopicError, TopicFilter, TopicName, UsageError,
+    Version, Will,
 };
 pub use mqtt_transport as transport;
 #[cfg(feature = "tls")]

@@ -3,6 +3,7 @@
 use crate::authentication::NewAuthenticator;
 use crate::credentials::AskCredentials;
 use crate::error::{ConnectError, OptionFault};
+use crate::journal::Journal;
 use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
@@ -87,6 +88,7 @@ pub(crate) struct Plan {
     pub(crate) response_topic: Option<TopicName>,
     pub(crate) ask_credentials: Option<AskCredentials>,
     pub(crate) presence: Option<Presence>,
+    pub(crate) journal: Option<Box<dyn Journal>>,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -120,6 +122,7 @@ impl Plan {
             response_topic: None,
             ask_credentials: None,
             presence: None,
+            journal: None,
             options,
             versions,
             current: 0,
@@ -132,7 +135,6 @@ impl Plan {
         (self.options.queue, self.options.overflow)
     }
 
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(crate) fn client_id(&self) -> &Text {
         &self.options.client_id
     }

@@ -430,7 +430,8 @@ impl Shared {
     }
 
     /// The driver ends. What it has not answered is settled, whoever waits is woken.
-    pub(crate) fn close(&self, closed: Closed, settled: Vec<(CellId, Fate)>) {
+    /// Returns what nobody has taken any more.
+    pub(crate) fn close(&self, closed: Closed, settled: Vec<(CellId, Fate)>) -> Vec<Command> {
         let mut inner = self.lock();
         inner.ended = true;
         inner.closed.get_or_insert(closed);
@@ -444,12 +445,13 @@ impl Shared {
         wakers.append(&mut inner.room.close());
         wakers.append(&mut inner.drains);
         let listeners = core::mem::take(&mut inner.listeners);
-        let unheard =
-            (core::mem::take(&mut inner.commands), core::mem::take(&mut inner.acks), inner.parked.take());
+        let commands = core::mem::take(&mut inner.commands);
+        let unheard = (core::mem::take(&mut inner.acks), inner.parked.take());
         drop(inner);
         drop(unheard);
         wakers.extend(listeners.iter().filter_map(|queue| queue.end()));
         wakers.into_iter().for_each(Waker::wake);
+        commands
     }
 
     /// A panic under the lock is a bug, but no reason for another one: what the lock guards is whole after each step.
