@@ -9,7 +9,7 @@ use crate::requests::Request;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt_session::{Instant, Message, StoredMessage};
+use mqtt_session::{Instant, Message, Outcome, Snapshot, StoreKey, StoredMessage};
 use tokio::time::timeout;
 
 /// How long to wait for the store at an end.
@@ -23,6 +23,7 @@ impl Driver {
         let client_id = self.plan.client_id().to_string();
         let (_, overflow) = self.plan.queue();
         let (mut keeper, stored) = Keeper::load(store, client_id, overflow).await?;
+        self.tell_restored(&stored.snapshot);
         let (session, damaged) = self.plan.restore(self.clock.now(), stored.snapshot)?;
         keeper.note_damaged(damaged);
         let messages = session.in_flight() + session.queued() + keeper.held().messages;
@@ -34,6 +35,19 @@ impl Driver {
         Ok(())
     }
 
+    fn tell_restored(&mut self, snapshot: &Snapshot) {
+        if !self.tap.is_open() {
+            return;
+        }
+        for (key, value) in &snapshot.entries {
+            if let StoreKey::Message(number) = *key
+                && let Ok(stored) = StoredMessage::decode(number, value)
+            {
+                self.tap.restored(number, stored.message());
+            }
+        }
+    }
+
     /// A message is to be stored, and thereby accepted.
     pub(crate) fn submit(&mut self, now: Instant, message: Message, cell: CellId) {
         let stored = StoredMessage::new(now, message);
@@ -42,7 +56,10 @@ impl Driver {
                 let number = self.session.take_number();
                 keeper.submit(Submitted { number, cell, stored, value });
             }
-            (Err(error), _) => self.settle(cell, Fate::Refused(error)),
+            (Err(error), _) => {
+                self.tap.turned_back(cell, &Outcome::Refused(error));
+                self.settle(cell, Fate::Refused(error));
+            }
             (Ok(_), None) => self.settle(cell, Fate::Closed),
         }
     }
@@ -78,12 +95,18 @@ impl Driver {
         match news {
             News::Accepted(cell) => self.exchange.accepted.push(cell),
             News::Give(number, cell, stored) => {
+                if cell.is_none() {
+                    self.tap.restored(number, stored.message());
+                }
                 let token = self.session.publish_stored(now, number, stored);
                 if let Some(cell) = cell {
                     self.requests.insert(token, Request::Publish(cell));
                 }
             }
-            News::Refused(cell, error) => self.settle(cell, Fate::NotStored(error)),
+            News::Refused(cell, error) => {
+                self.tap.turned_back(cell, &Outcome::NotSent);
+                self.settle(cell, Fate::NotStored(error));
+            }
             News::Failing(error) => self.announce(&Event::StoreFailed(error)),
             News::Working => self.announce(&Event::StoreRecovered),
         }
@@ -111,6 +134,13 @@ impl Driver {
     /// Stores what is left, at the end of the client.
     pub(crate) async fn finish_storing(&mut self) {
         self.store_until(Self::has_stored).await;
+    }
+
+    /// The client ends: what waits on disk is for the next one.
+    pub(crate) fn leave_stored(&mut self) {
+        let Some(keeper) = &self.keeper else { return };
+        keeper.stored().for_each(|cell| self.tap.turned_back(cell, &Outcome::Stored));
+        keeper.pending().for_each(|cell| self.tap.turned_back(cell, &Outcome::NotSent));
     }
 
     async fn store_until(&mut self, done: impl Fn(&Self) -> bool) -> bool {

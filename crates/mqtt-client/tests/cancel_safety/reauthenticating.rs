@@ -3,6 +3,7 @@
 use crate::common::{Stage, delivered, soon};
 use crate::harness::{at_every_poll, drop_after};
 use bytes::Bytes;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use mqtt_client::{
     AuthenticationError, Authenticator, AuthenticatorError, Client, PropertiesBuf, QoS, ReasonCode,
 };
@@ -10,7 +11,6 @@ use mqtt_codec::{Auth, ConnAck, Packet};
 use mqtt_testkit::packets::{auth, connack, puback};
 use mqtt_testkit::peer::Peer;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::DuplexStream;
 
 const METHOD: &str = "echo";

@@ -2,6 +2,7 @@
 
 use crate::child::{Death, Said};
 use crate::power;
+use core::pin::pin;
 use core::time::Duration;
 use mqtt_client::{Protocol, QoS};
 use std::fs;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 /// What the child shall do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,17 +68,17 @@ pub(crate) async fn live(place: &Place<'_>, order: Order) -> (Life, Vec<Said>) {
     }
     let mut child = command.spawn().expect("the child starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let killed_at = match order.death {
+    let mut time_to_kill = pin!(sleep(match order.death {
         // From its first breath to the middle of its work.
-        Death::Random => Instant::now() + Duration::from_millis(fastrand::u64(5..150)),
-        _ => Instant::now() + Duration::from_secs(120),
-    };
+        Death::Random => Duration::from_millis(fastrand::u64(5..150)),
+        _ => Duration::from_secs(120),
+    }));
     let mut said = Vec::new();
     let mut killed = false;
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line.expect("lines"),
-            () = sleep_until(killed_at), if !killed => {
+            () = &mut time_to_kill, if !killed => {
                 killed = true;
                 assert!(order.death == Death::Random, "the child hangs: {said:?}");
                 // What it had written before is still to be read.
