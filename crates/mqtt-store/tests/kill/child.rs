@@ -77,6 +77,10 @@ fn wish(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
 }
 
+pub(crate) fn is_wanted() -> bool {
+    env::var_os("KILL_URL").is_some()
+}
+
 /// How many messages the server may have on the way to the child.
 pub(crate) const WINDOW: u16 = 4;
 

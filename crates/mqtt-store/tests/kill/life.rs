@@ -50,7 +50,7 @@ pub(crate) async fn live(place: &Place<'_>, order: Order) -> (Life, Vec<Said>) {
     let next = place.next.map(|number| number.to_string()).join(",");
     let safe = place.dir.with_extension("safe");
     command
-        .args(["--exact", "child", "--ignored", "--nocapture", "--quiet"])
+        .args(["--exact", "child", "--nocapture", "--quiet"])
         .env("KILL_URL", place.url)
         .env("KILL_DIR", place.dir)
         .env("KILL_QOS", (place.qos as u8).to_string())
