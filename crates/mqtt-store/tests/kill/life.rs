@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 /// What the child shall do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +49,7 @@ pub(crate) async fn live(place: &Place<'_>, order: Order) -> (Life, Vec<Said>) {
     let next = place.next.map(|number| number.to_string()).join(",");
     let safe = place.dir.with_extension("safe");
     command
-        .args(["--exact", "child", "--ignored", "--nocapture", "--quiet"])
+        .args(["--exact", "child", "--nocapture", "--quiet"])
         .env("KILL_URL", place.url)
         .env("KILL_DIR", place.dir)
         .env("KILL_QOS", (place.qos as u8).to_string())
@@ -67,17 +67,17 @@ pub(crate) async fn live(place: &Place<'_>, order: Order) -> (Life, Vec<Said>) {
     }
     let mut child = command.spawn().expect("the child starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let killed_at = match order.death {
+    let mut end = core::pin::pin!(sleep(match order.death {
         // From its first breath to the middle of its work.
-        Death::Random => Instant::now() + Duration::from_millis(fastrand::u64(5..150)),
-        _ => Instant::now() + Duration::from_secs(120),
-    };
+        Death::Random => Duration::from_millis(fastrand::u64(5..150)),
+        _ => Duration::from_secs(120),
+    }));
     let mut said = Vec::new();
     let mut killed = false;
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line.expect("lines"),
-            () = sleep_until(killed_at), if !killed => {
+            () = &mut end, if !killed => {
                 killed = true;
                 assert!(order.death == Death::Random, "the child hangs: {said:?}");
                 // What it had written before is still to be read.
