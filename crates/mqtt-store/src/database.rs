@@ -46,10 +46,10 @@ impl Database {
     /// Writes an empty database.
     pub(crate) fn create(path: &Path) -> rusqlite::Result<Self> {
         let database = Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        for table in schema() {
-            database.connection.execute_batch(&table)?;
-        }
-        database.put(Kind::Session, session::FORMAT, &FORMAT.to_be_bytes())?;
+        database.in_one(|| {
+            schema().iter().try_for_each(|table| database.connection.execute_batch(table))?;
+            database.put(Kind::Session, session::FORMAT, &FORMAT.to_be_bytes())
+        })?;
         database.checkpoint("TRUNCATE")?;
         Ok(database)
     }

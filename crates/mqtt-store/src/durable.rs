@@ -188,11 +188,13 @@ impl DurableStore {
 
 impl Store for DurableStore {
     fn load(&mut self, client_id: &str) -> Result<Stored, StoreError> {
+        let mut stored = Stored::default();
+        // First, so that a damaged owner is set aside before there is a new one.
+        self.load_kind(Kind::Session, 0, &mut stored)?;
         self.check_owner(client_id)?;
         let last =
             self.with_database(|database| database.get(Kind::Session, session::LAST).map_err(from_engine))?;
         self.last = last.and_then(|value| value.try_into().ok()).map_or(0, u64::from_be_bytes);
-        let mut stored = Stored::default();
         // Exchanges first: they tell how far messages were sent.
         self.load_kind(Kind::Exchange, 0, &mut stored)?;
         let number = |(key, _): &(StoreKey, Bytes)| match key {
@@ -200,7 +202,7 @@ impl Store for DurableStore {
             _ => None,
         };
         let highest = stored.snapshot.entries.iter().filter_map(number).max().unwrap_or(-1);
-        for kind in [Kind::Session, Kind::Received, Kind::Release, Kind::Message] {
+        for kind in [Kind::Received, Kind::Release, Kind::Message] {
             self.load_kind(kind, highest, &mut stored)?;
         }
         stored.snapshot.last = self.last;

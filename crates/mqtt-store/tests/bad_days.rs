@@ -29,10 +29,10 @@ fn a_second_opening_is_refused_by_name() {
     DurableStore::open(dir.path()).unwrap();
 }
 
+/// Nothing, unless it is run as a child.
 #[test]
-#[ignore = "run as a child"]
 fn child_is_refused() {
-    let dir = env::var(DIR).unwrap();
+    let Ok(dir) = env::var(DIR) else { return };
     assert!(matches!(DurableStore::open(&dir), Err(StoreError::InUse)));
     assert!(matches!(StoreReader::open(&dir), Err(StoreError::InUse)));
 }
@@ -110,10 +110,10 @@ fn a_read_only_directory_is_named_and_can_be_read() {
     }
 }
 
+/// Nothing, unless it is run as a child.
 #[test]
-#[ignore = "run as a child"]
 fn child_on_read_only_disk() {
-    let dir = PathBuf::from(env::var(DIR).unwrap());
+    let Ok(dir) = env::var(DIR).map(PathBuf::from) else { return };
     let store = dir.join("store");
     let mut open = DurableStore::open(&store).unwrap();
     open.load("kitchen").unwrap();
@@ -140,10 +140,10 @@ fn on_a_full_disk_what_was_accepted_stays_and_it_goes_on_when_there_is_space() {
     }
 }
 
+/// Nothing, unless it is run as a child.
 #[test]
-#[ignore = "run as a child"]
 fn child_on_full_disk() {
-    let dir = PathBuf::from(env::var(DIR).unwrap());
+    let Ok(dir) = env::var(DIR).map(PathBuf::from) else { return };
     let filler = dir.join("filler");
     fs::write(&filler, vec![1; 1 << 20]).unwrap();
     let path = dir.join("store");

@@ -55,10 +55,10 @@ fn model(batches: u64) -> Model {
     model
 }
 
+/// Nothing, unless it is run as a child.
 #[test]
-#[ignore = "run as a child"]
 fn child_applies_batches() {
-    let dir = env::var(DIR).unwrap();
+    let Ok(dir) = env::var(DIR) else { return };
     let limit: u64 = env::var(LIMIT).map_or(u64::MAX, |limit| limit.parse().unwrap());
     let (first, _) = reached(dir.as_ref());
     let mut store = DurableStore::open(&dir).unwrap();

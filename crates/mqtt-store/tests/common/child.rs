@@ -6,19 +6,18 @@ use std::process::{Command, Output};
 /// The directory that a child is given.
 pub(crate) const DIR: &str = "MQTT_STORE_TEST_DIR";
 
-/// Runs one ignored test of this program alone.
+/// Runs one test of this program alone, which does something only then.
 pub(crate) fn child(role: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([role, "--exact", "--ignored", "--nocapture", "--test-threads=1"]).env(DIR, dir);
+    command.args([role, "--exact", "--nocapture", "--test-threads=1"]).env(DIR, dir);
     command
 }
 
 /// The same with a small disk of its own mounted at the directory. `None`, with the reason printed, where that is not
 /// possible.
 pub(crate) fn on_small_disk(role: &str, dir: &Path, size: &str) -> Option<Output> {
-    let script = format!(
-        "mount -t tmpfs -o size={size} none \"${DIR}\" && exec \"$0\" {role} --exact --ignored --nocapture"
-    );
+    let script =
+        format!("mount -t tmpfs -o size={size} none \"${DIR}\" && exec \"$0\" {role} --exact --nocapture");
     for unshare in [["--mount", "--"].as_slice(), &["--mount", "--map-root-user", "--"]] {
         let works =
             Command::new("unshare").args(unshare).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
