@@ -16,6 +16,7 @@ use crate::room::Size;
 use crate::servers::{Server, ServerOrder, Servers};
 use crate::store::Store;
 use crate::submissions::Shared;
+use crate::task::ClientTask;
 use crate::transports::Transports;
 use bytes::Bytes;
 use core::error::Error;
@@ -455,6 +456,27 @@ impl ConnectBuilder {
         self.launch(None)
     }
 
+    /// A client as of [`start`](Self::start), whose task its user runs: nothing happens before that.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (client, task) = mqtt_client::connect("mqtt://broker.example").prepare()?;
+    /// tokio::join!(task.run(), async move {
+    ///     _ = client.publish("lamp", "on").await;
+    ///     _ = client.disconnect().await;
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Self::start).
+    pub fn prepare(self) -> Result<(Client, ClientTask), ConnectError> {
+        let (client, driver) = self.assemble(None)?;
+        Ok((client, ClientTask::new(driver)))
+    }
+
     async fn connect(self) -> Result<Client, ConnectError> {
         let (first, connected) = oneshot::channel();
         let client = self.launch(Some(first))?;
@@ -466,14 +488,23 @@ impl ConnectBuilder {
         self,
         first: Option<oneshot::Sender<Result<(), ConnectError>>>,
     ) -> Result<Client, ConnectError> {
+        let (client, driver) = self.assemble(first)?;
+        Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?.spawn(driver.run_in_span());
+        Ok(client)
+    }
+
+    fn assemble(
+        self,
+        first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+    ) -> Result<(Client, Box<Driver>), ConnectError> {
         let plan = self.plan()?;
         let session = plan.session()?;
-        let runtime = Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        // The clock needs it.
+        Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let shared = Arc::new(Shared::new(plan.queue(), plan.durable));
         let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
         let driver = Driver::new(plan, session, shared.clone(), status, first);
-        runtime.spawn(Box::new(driver).run_in_span());
-        Ok(Client::new(shared, changes))
+        Ok((Client::new(shared, changes), Box::new(driver)))
     }
 
     /// Everything that can be found wrong before the server is asked is found here.

@@ -78,6 +78,15 @@ impl Status {
         }
     }
 
+    /// When the client tries again, on tokio's clock, while it [waits](State::Waiting) for that.
+    pub fn next_attempt(&self) -> Option<Instant> {
+        match self.state {
+            // A wait without end has none.
+            State::Waiting { delay } => self.since.checked_add(delay),
+            _ => None,
+        }
+    }
+
     pub(crate) fn enter(&mut self, state: State, now: Instant) {
         (self.state, self.since) = (state, now);
     }

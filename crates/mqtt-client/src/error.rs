@@ -310,8 +310,8 @@ pub enum Closed {
     /// The connection failed, and the cause or the policy did not allow to try again.
     #[error("the client gave up: {0}")]
     Failed(#[source] ConnectError),
-    /// The runtime ended the client's task.
-    #[error("the runtime ended the client's task")]
+    /// The client's task was dropped, by its runtime or its [user](crate::ClientTask).
+    #[error("the client's task was dropped")]
     TaskEnded,
 }
 

@@ -338,6 +338,7 @@ mod submissions;
 mod subscribe;
 mod subscription;
 mod sync;
+mod task;
 mod trace;
 mod transports;
 mod trie;
@@ -365,6 +366,7 @@ pub use crate::servers::ServerOrder;
 pub use crate::store::{Store, StoreError, Stored};
 pub use crate::subscribe::{AckByHand, AckWhenTaken, OnMessage, SubscribeBuilder};
 pub use crate::subscription::Subscription;
+pub use crate::task::ClientTask;
 pub use mqtt_session::{
     CleanStart, Connected, Message, Negotiated, OnSessionLost, Outcome, Overflow, PacketId, Properties,
     PropertiesBuf, PropertiesBuilder, Property, PropertyError, PropertyId, ProtocolError, QoS, ReasonCode,

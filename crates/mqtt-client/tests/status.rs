@@ -35,9 +35,13 @@ async fn it_follows_the_life_of_a_client() {
     sleep(Duration::from_millis(1)).await;
     let status = client.status();
     let State::Waiting { delay } = status.state else { panic!("{:?}", status.state) };
-    assert!(status.since.elapsed() <= delay, "the next attempt is at since and delay");
+    let next = status.next_attempt().expect("it will try again");
+    assert_eq!(next, status.since + delay);
+    assert!(status.since.elapsed() <= delay);
     assert!(matches!(status.last_error, Some(ConnectError::PeerClosed)));
     let mut server = stage.accept().await;
+    assert!(common::now() >= next, "and not before");
+    assert_eq!(client.status().next_attempt(), None);
     server.expect_connect().await;
     server.send(connack_with_session()).await;
     sleep(seconds(1)).await;

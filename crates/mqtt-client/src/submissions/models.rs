@@ -13,7 +13,7 @@ use mqtt_session::Outcome;
 
 /// Room for so many messages; those who find none wait.
 fn shared(messages: usize) -> Arc<Shared> {
-    Arc::new(Shared::new((Size { messages, bytes: 1000 }, Overflow::Refuse)))
+    Arc::new(Shared::new((Size { messages, bytes: 1000 }, Overflow::Refuse), false))
 }
 
 fn model(threads: impl Fn() + Send + Sync + 'static) {
@@ -30,33 +30,43 @@ fn publish_now(shared: &Arc<Shared>) -> DeliveryToken {
     publish(shared).try_enqueue().unwrap()
 }
 
-/// Plays the driver: what it finds is sent and answered at once, until it is told to go.
-fn drive(shared: &Shared) {
-    let mut exchange = Exchange::default();
+/// Plays the driver: what it finds is sent and answered at once, or with a store in the round after it is stored, until
+/// it is told to go.
+fn drive(shared: &Shared) -> Exchange {
+    let (mut exchange, mut stored) = (Exchange::default(), Vec::new());
+    let sent = |cell| (cell, Fate::Outcome(Outcome::Sent));
     block_on(poll_fn(|cx| {
         loop {
+            exchange.settled.extend(stored.drain(..).map(sent));
             for command in exchange.commands.drain(..) {
-                if let Command::Publish(_, cell) = command {
-                    exchange.settled.push((cell, Fate::Outcome(Outcome::Sent)));
+                match command {
+                    Command::Publish(_, cell) if shared.durable => {
+                        exchange.accepted.push(cell);
+                        stored.push(cell);
+                    }
+                    Command::Publish(_, cell) => exchange.settled.push(sent(cell)),
+                    _ => {}
                 }
             }
-            let news = shared.exchange(&mut exchange, Load::default(), Some(cx.waker()));
+            let park = stored.is_empty().then_some(cx.waker());
+            let news = shared.exchange(&mut exchange, Load::default(), park);
             if exchange.stop.is_some() && exchange.commands.is_empty() {
                 return Poll::Ready(());
             }
-            if !news {
+            if !news && stored.is_empty() {
                 return Poll::Pending;
             }
         }
     }));
+    exchange
 }
 
 /// Starts a driver that ends as the client's does.
 fn start(shared: &Arc<Shared>) -> thread::JoinHandle<()> {
     let shared = shared.clone();
     thread::spawn(move || {
-        drive(&shared);
-        shared.close(Closed::TaskEnded, Vec::new());
+        let mut exchange = drive(&shared);
+        shared.close(Closed::TaskEnded, &mut exchange);
     })
 }
 
@@ -73,6 +83,25 @@ fn the_driver_hears_of_each_message_and_the_token_of_its_answer() {
         assert!(matches!(other.join().unwrap(), Outcome::Sent));
         shared.stop(Stop::Abort);
         driver.join().unwrap();
+    });
+}
+
+/// With a store: who waits until a message is stored hears of that or of the end, and so does the token.
+#[test]
+fn a_message_that_is_to_be_stored_is_accepted_or_refused_at_the_end() {
+    model(|| {
+        let shared = Arc::new(Shared::new((Size { messages: 10, bytes: 1000 }, Overflow::Refuse), true));
+        let driver = start(&shared);
+        let publishing = thread::spawn({
+            let shared = shared.clone();
+            move || match block_on(publish(&shared).enqueue()) {
+                Ok(token) => matches!(block_on(token), Outcome::Sent | Outcome::Stored),
+                Err(error) => matches!(error, PublishError::Closed(Closed::Aborted)),
+            }
+        });
+        shared.stop(Stop::Abort);
+        driver.join().unwrap();
+        assert!(publishing.join().unwrap());
     });
 }
 
@@ -153,7 +182,7 @@ fn who_waits_for_room_while_the_client_ends_is_sent_away() {
             move || block_on(publish(&shared).enqueue())
         });
         shared.stop(Stop::Abort);
-        shared.close(Closed::TaskEnded, Vec::new());
+        shared.close(Closed::TaskEnded, &mut Exchange::default());
         assert!(matches!(waiting.join().unwrap(), Err(PublishError::Closed(Closed::Aborted))));
     });
 }
@@ -170,7 +199,7 @@ fn a_stream_that_is_opened_while_the_client_ends_has_an_end() {
                 block_on(poll_fn(|cx| inbox.queue.poll_take(cx))).is_none()
             }
         });
-        shared.close(Closed::TaskEnded, Vec::new());
+        shared.close(Closed::TaskEnded, &mut Exchange::default());
         assert!(opening.join().unwrap());
     });
 }
