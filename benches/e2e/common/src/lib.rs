@@ -12,6 +12,12 @@ pub struct Args {
     pub host: String,
     #[arg(long, default_value_t = 18899)]
     pub port: u16,
+    /// What is between MQTT and TCP; the sink listens for each on a port of its own
+    #[arg(long, value_enum, default_value_t = Transport::Tcp)]
+    pub transport: Transport,
+    /// The certificate that the sink's is issued by, in PEM: the sink writes this file
+    #[arg(long, default_value = "")]
+    pub ca: String,
     /// 4 is 3.1.1, 5 is 5.0
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(4..=5))]
     pub version: u8,
@@ -56,7 +62,49 @@ pub enum Role {
     Idle,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+impl Transport {
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
+    /// The sink's port for it, from the first of its ports.
+    pub fn port(self, first: u16) -> u16 {
+        first + self as u16
+    }
+
+    pub fn has_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    pub fn has_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}
+
 impl Args {
+    /// The port of the transport.
+    pub fn port(&self) -> u16 {
+        self.transport.port(self.port)
+    }
+
+    pub fn ca_pem(&self) -> Vec<u8> {
+        std::fs::read(&self.ca).unwrap()
+    }
+
+    /// Ends the process as a failure if the client was not taught this transport.
+    pub fn only(&self, transports: &[Transport]) {
+        if !transports.contains(&self.transport) {
+            println!("{}", json!({ "error": "does not have this transport, or not here" }));
+            std::process::exit(4);
+        }
+    }
+
     /// Reads the command line. From here on the process has a limit, whatever the library under test does.
     pub fn read() -> Self {
         let args = Self::parse();

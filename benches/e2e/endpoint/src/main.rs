@@ -1,7 +1,7 @@
 //! mqtt-endpoint-tokio: packets go in and out of a task for each endpoint. A window of W is a semaphore around taking a
 //! packet identifier and sending.
 
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use mqtt_endpoint_tokio::mqtt_ep::packet::{PacketType, Qos, SubEntry, SubOpts, v3_1_1, v5_0};
 use mqtt_endpoint_tokio::mqtt_ep::{self, Mode, Version};
 use std::hint::black_box;
@@ -156,6 +156,7 @@ async fn idle(args: Args) {
 
 fn main() {
     let args = Args::read();
+    args.only(&[Transport::Tcp]);
     args.clone().block_on(async {
         match args.role {
             Role::Pub => publish(args).await,

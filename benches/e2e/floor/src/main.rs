@@ -1,7 +1,7 @@
 //! No library but the least that a client can do: one thread, a blocking socket, one read at a time, and one write for
 //! all that is at hand. `--tune 1` writes once for each message, as a client without batching does.
 
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -217,6 +217,7 @@ fn idle(args: &Args, mut run: Run) {
 
 fn main() {
     let args = Args::read();
+    args.only(&[Transport::Tcp]);
     let run = Run::start(&args);
     match args.role {
         Role::Pub => publish(&args, run),

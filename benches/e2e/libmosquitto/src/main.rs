@@ -2,10 +2,10 @@
 //!
 //! Its functions are declared by hand: they are few.
 
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::hint::black_box;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
 #[repr(C)]
@@ -27,6 +27,14 @@ unsafe extern "C" {
     fn mosquitto_new(id: *const c_char, clean: bool, context: *mut c_void) -> *mut Mosquitto;
     fn mosquitto_int_option(client: *mut Mosquitto, option: c_int, value: c_int) -> c_int;
     fn mosquitto_max_inflight_messages_set(client: *mut Mosquitto, messages: u32) -> c_int;
+    fn mosquitto_tls_set(
+        client: *mut Mosquitto,
+        ca_file: *const c_char,
+        ca_path: *const c_char,
+        certificate: *const c_char,
+        key: *const c_char,
+        password: Option<extern "C" fn(*mut c_char, c_int, c_int, *mut c_void) -> c_int>,
+    ) -> c_int;
     fn mosquitto_connect(
         client: *mut Mosquitto,
         host: *const c_char,
@@ -130,7 +138,11 @@ impl Client {
             mosquitto_publish_callback_set(raw, on_publish);
             mosquitto_message_callback_set(raw, on_message);
             mosquitto_subscribe_callback_set(raw, on_subscribe);
-            assert_eq!(mosquitto_connect(raw, host.as_ptr(), args.port.into(), 60), 0);
+            if args.transport == Transport::Tls {
+                let ca = c_string(&args.ca);
+                assert_eq!(mosquitto_tls_set(raw, ca.as_ptr(), null(), null(), null(), None), 0);
+            }
+            assert_eq!(mosquitto_connect(raw, host.as_ptr(), args.port().into(), 60), 0);
             Self { raw, seen }
         };
         while !client.seen().connected {
@@ -247,6 +259,7 @@ fn idle(args: &Args, mut run: Run) {
 
 fn main() {
     let args = Args::read();
+    args.only(&[Transport::Tcp, Transport::Tls]);
     let run = Run::start(&args);
     // SAFETY: the first call into the library.
     unsafe { mosquitto_lib_init() };

@@ -1,6 +1,6 @@
 //! mqtt5. Its publish waits for the acknowledgement, so that a window of W takes W tasks.
 
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use mqtt5::{ConnectOptions, MqttClient, ProtocolVersion, QoS, SubscribeOptions};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -110,6 +110,7 @@ async fn idle(args: Args) {
 
 fn main() {
     let args = Args::read();
+    args.only(&[Transport::Tcp]);
     args.clone().block_on(async {
         match args.role {
             Role::Pub => publish(args).await,

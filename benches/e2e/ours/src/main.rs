@@ -1,14 +1,26 @@
 //! Our client as an application would use it. `--tune 1` keeps a checked topic instead of passing a `&str` each time.
 
 use bytes::Bytes;
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
+use mqtt_client::tls::TlsOptions;
 use mqtt_client::{Client, DeliveryToken, Outcome, Protocol, QoS, TopicName, connect};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 async fn client(args: &Args, index: u64) -> Client {
-    connect(&format!("mqtt://{}:{}", args.host, args.port))
+    let (scheme, path) = match args.transport {
+        Transport::Tcp => ("mqtt", ""),
+        Transport::Tls => ("mqtts", ""),
+        Transport::Ws => ("ws", "/mqtt"),
+        Transport::Wss => ("wss", "/mqtt"),
+    };
+    let url = format!("{scheme}://{}:{}{path}", args.host, args.port());
+    let mut builder = connect(&url);
+    if args.transport.has_tls() {
+        builder = builder.tls(TlsOptions::new().ca_file(&args.ca));
+    }
+    builder
         .client_id(&args.client_id(index))
         .protocol(if args.version == 5 { Protocol::V5 } else { Protocol::V3_1_1 })
         .in_flight(args.window)

@@ -1,7 +1,7 @@
 //! Eclipse Paho C, asynchronous interface, through its Rust wrapper. It has threads of its own: `--threads` says nothing.
 
-use e2e_common::{Args, Role, Run, micros, resident};
-use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, CreateOptionsBuilder, DeliveryToken, Message};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
+use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, CreateOptionsBuilder, DeliveryToken, Message, SslOptionsBuilder};
 use paho_mqtt::{MQTT_VERSION_3_1_1, MQTT_VERSION_5};
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 fn client(args: &Args, index: u64) -> AsyncClient {
     CreateOptionsBuilder::new()
-        .server_uri(format!("tcp://{}:{}", args.host, args.port))
+        .server_uri(server(args))
         .client_id(args.client_id(index))
         .persistence(None)
         .max_buffered_messages(i32::from(args.window) + 10)
@@ -20,10 +20,23 @@ fn client(args: &Args, index: u64) -> AsyncClient {
         .unwrap()
 }
 
+fn server(args: &Args) -> String {
+    let (scheme, path) = match args.transport {
+        Transport::Tcp => ("tcp", ""),
+        Transport::Tls => ("ssl", ""),
+        Transport::Ws => ("ws", "/mqtt"),
+        Transport::Wss => ("wss", "/mqtt"),
+    };
+    format!("{scheme}://{}:{}{path}", args.host, args.port())
+}
+
 fn connect(args: &Args, client: &AsyncClient) {
     let v5 = args.version == 5;
     let mut options = if v5 { ConnectOptionsBuilder::new_v5() } else { ConnectOptionsBuilder::new_v3() };
     options.keep_alive_interval(Duration::from_secs(60)).max_inflight(args.window.into());
+    if args.transport.has_tls() {
+        options.ssl_options(SslOptionsBuilder::new().trust_store(&args.ca).unwrap().finalize());
+    }
     client.connect(options.finalize()).wait().unwrap();
 }
 

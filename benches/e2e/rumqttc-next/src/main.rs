@@ -1,7 +1,7 @@
 //! The living fork of rumqttc, with TCP_NODELAY. `--tune N` writes up to N requests at once instead of one.
 
 use bytes::Bytes;
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -136,8 +136,24 @@ macro_rules! version {
     };
 }
 
+/// A WebSocket is chosen by the address.
+macro_rules! server {
+    ($library:ident, $args:ident) => {
+        match $args.transport {
+            Transport::Ws => {
+                let url = format!("ws://{}:{}/mqtt", $args.host, $args.port());
+                $library::Broker::websocket(url).unwrap()
+            }
+            _ => $library::Broker::tcp($args.host.clone(), $args.port()),
+        }
+    };
+}
+
 fn client4(args: &Args, index: u64, capacity: usize) -> (next4::AsyncClient, next4::EventLoop) {
-    let mut options = next4::MqttOptions::new(args.client_id(index), (args.host.clone(), args.port));
+    let mut options = next4::MqttOptions::new(args.client_id(index), server!(next4, args));
+    if args.transport == Transport::Tls {
+        options.set_transport(next4::Transport::tls(args.ca_pem(), None, None));
+    }
     options.set_max_packet_size(1 << 20, 1 << 20).set_inflight(args.window).set_max_request_batch(args.tune);
     let (client, mut events) = next4::AsyncClient::builder(options).capacity(capacity).build();
     let mut network = next4::NetworkOptions::new();
@@ -147,7 +163,10 @@ fn client4(args: &Args, index: u64, capacity: usize) -> (next4::AsyncClient, nex
 }
 
 fn client5(args: &Args, index: u64, capacity: usize) -> (next5::AsyncClient, next5::EventLoop) {
-    let mut options = next5::MqttOptions::new(args.client_id(index), (args.host.clone(), args.port));
+    let mut options = next5::MqttOptions::new(args.client_id(index), server!(next5, args));
+    if args.transport == Transport::Tls {
+        options.set_transport(next5::Transport::tls(args.ca_pem(), None, None));
+    }
     options.set_max_packet_size(Some(1 << 20)).set_outgoing_inflight_upper_limit(args.window);
     options.set_max_request_batch(args.tune);
     let mut network = next5::NetworkOptions::new();
@@ -161,6 +180,8 @@ version!(v5, next5, next5::Packet, next5::QoS, client5);
 
 fn main() {
     let args = Args::read();
+    args.only(&[Transport::Tcp, Transport::Tls, Transport::Ws]);
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let version = args.version;
     args.clone().block_on(async { if version == 5 { v5::run(args).await } else { v4::run(args).await } })
 }

@@ -1,7 +1,7 @@
 //! rumqttc as it is shipped, but with TCP_NODELAY.
 
 use bytes::Bytes;
-use e2e_common::{Args, Role, Run, micros, resident};
+use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,8 @@ macro_rules! version {
 }
 
 fn client4(args: &Args, index: u64, capacity: usize) -> (rumqttc::AsyncClient, rumqttc::EventLoop) {
-    let mut options = rumqttc::MqttOptions::new(args.client_id(index), args.host.clone(), args.port);
+    let mut options = rumqttc::MqttOptions::new(args.client_id(index), server(args), args.port());
+    options.set_transport(transport(args));
     options.set_max_packet_size(1 << 20, 1 << 20).set_inflight(args.window);
     let (client, mut events) = rumqttc::AsyncClient::new(options, capacity);
     events.set_network_options(network());
@@ -136,10 +137,26 @@ fn client4(args: &Args, index: u64, capacity: usize) -> (rumqttc::AsyncClient, r
 }
 
 fn client5(args: &Args, index: u64, capacity: usize) -> (rumqttc::v5::AsyncClient, rumqttc::v5::EventLoop) {
-    let mut options = rumqttc::v5::MqttOptions::new(args.client_id(index), args.host.clone(), args.port);
+    let mut options = rumqttc::v5::MqttOptions::new(args.client_id(index), server(args), args.port());
+    options.set_transport(transport(args));
     options.set_max_packet_size(Some(1 << 20)).set_outgoing_inflight_upper_limit(args.window);
     options.set_network_options(network());
     rumqttc::v5::AsyncClient::new(options, capacity)
+}
+
+fn server(args: &Args) -> String {
+    match args.transport {
+        Transport::Ws => format!("ws://{}:{}/mqtt", args.host, args.port()),
+        _ => args.host.clone(),
+    }
+}
+
+fn transport(args: &Args) -> rumqttc::Transport {
+    match args.transport {
+        Transport::Tls => rumqttc::Transport::tls(args.ca_pem(), None, None),
+        Transport::Ws => rumqttc::Transport::ws(),
+        _ => rumqttc::Transport::tcp(),
+    }
 }
 
 fn network() -> rumqttc::NetworkOptions {
@@ -153,6 +170,8 @@ version!(v5, rumqttc::v5, rumqttc::v5::mqttbytes::v5::Packet, rumqttc::v5::mqttb
 
 fn main() {
     let args = Args::read();
+    args.only(&[Transport::Tcp, Transport::Tls, Transport::Ws]);
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let version = args.version;
     args.clone().block_on(async { if version == 5 { v5::run(args).await } else { v4::run(args).await } })
 }

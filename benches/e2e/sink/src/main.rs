@@ -2,18 +2,26 @@
 //!
 //! It believes what it reads; it is no server to learn from. PUBLISH is acknowledged, and comes back if its topic begins
 //! with `echo/`. SUBSCRIBE to `blast/QOS/COUNT/PAYLOAD` is answered by that many messages of so many bytes, at most 1,000
-//! of them (or the client's Receive Maximum) unacknowledged.
+//! of them (or the client's Receive Maximum) unacknowledged. Over TLS and WebSocket it is the same, see `transports.rs`.
 
+mod transports;
+
+use crate::transports::{Acceptor, Stream};
 use clap::Parser;
-use std::io::{Read, Result, Write};
-use std::net::{TcpListener, TcpStream};
+use e2e_common::Transport;
+use std::io::Result;
+use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
 #[derive(Parser)]
 struct Args {
+    /// That of TCP; those of TLS, WebSocket, and both follow
     #[arg(long, default_value_t = 18899)]
     port: u16,
+    /// Where to write the certificate of the authority that was made for this run; without it no TLS
+    #[arg(long)]
+    ca: Option<std::path::PathBuf>,
     /// Ends by itself after so many seconds
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
@@ -25,10 +33,24 @@ fn main() -> Result<()> {
         thread::sleep(Duration::from_secs(args.seconds));
         std::process::exit(0);
     });
-    let listener = TcpListener::bind(("127.0.0.1", args.port))?;
+    let acceptor = Acceptor::new(args.ca.as_deref())?;
+    let transports = Transport::ALL.into_iter().filter(|transport| !transport.has_tls() || args.ca.is_some());
+    let mut serving = Vec::new();
+    for transport in transports {
+        let listener = TcpListener::bind(("127.0.0.1", transport.port(args.port)))?;
+        let acceptor = acceptor.clone();
+        serving.push(thread::spawn(move || serve(&listener, transport, &acceptor)));
+    }
+    serving.into_iter().try_for_each(|served| served.join().expect("does not panic"))
+}
+
+fn serve(listener: &TcpListener, transport: Transport, acceptor: &Acceptor) -> Result<()> {
     for stream in listener.incoming() {
-        let stream = stream?;
-        thread::Builder::new().stack_size(128 * 1024).spawn(move || Connection::new(stream).serve())?;
+        let (stream, acceptor) = (stream?, acceptor.clone());
+        thread::Builder::new().stack_size(256 * 1024).spawn(move || {
+            stream.set_nodelay(true)?;
+            Connection::new(acceptor.accept(stream, transport)?).serve()
+        })?;
     }
     Ok(())
 }
@@ -40,7 +62,7 @@ const BUSY: usize = 512 * 1024;
 const WRITE: usize = 128 * 1024;
 
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     v5: bool,
     receive_maximum: u64,
     out: Vec<u8>,
@@ -48,19 +70,18 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Box<dyn Stream>) -> Self {
         Self { stream, v5: false, receive_maximum: 1000, out: Vec::new(), blast: None }
     }
 
     fn serve(mut self) -> Result<()> {
-        self.stream.set_nodelay(true)?;
         let mut buffer = vec![0; IDLE];
         let mut filled = 0;
         loop {
             if filled == buffer.len() {
                 buffer.resize(BUSY.max(buffer.len() * 2), 0);
             }
-            let read = self.stream.read(&mut buffer[filled..])?;
+            let read = self.stream.receive(&mut buffer[filled..])?;
             if read == 0 {
                 return Ok(());
             }
@@ -188,7 +209,9 @@ impl Connection {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.stream.write_all(&self.out)?;
+        if !self.out.is_empty() {
+            self.stream.send(&self.out)?;
+        }
         self.out.clear();
         Ok(())
     }
@@ -246,7 +269,7 @@ impl Blast {
 }
 
 /// The lengths of the fixed header and of the whole packet, if it is whole.
-fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let (body, header) = length(bytes.get(1..)?)?;
     let whole = 1 + header + body;
     (bytes.len() >= whole).then_some((1 + header, whole))
