@@ -14,6 +14,9 @@ use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+/// Read at once, in bytes. The library writes zeros over so much before each read.
+const READ: usize = 16 * 1024;
+
 /// Opens a WebSocket upon what another connector opens. Binary frames only, no compression; pings of the WebSocket
 /// are answered, none are sent, since MQTT has its own.
 #[derive(Clone)]
@@ -44,6 +47,7 @@ impl<C: Connect> WebSocket<C> {
         let request = self.request().await?;
         let limit = Some(self.options.max_message_size);
         let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
+        let config = config.read_buffer_size(READ);
         let stream = self.inner.connect().await?;
         let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(explain)?;
         Ok(Box::new(ByteStream::new(stream)))

@@ -24,11 +24,13 @@ pub(crate) struct ByteStream<S> {
     received: Bytes,
     /// The server has closed, or broken the rules.
     ended: bool,
+    /// What went wrong behind bytes that were handed on first.
+    failed: Option<io::Error>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
     pub(crate) fn new(socket: WebSocketStream<S>) -> Self {
-        Self { socket, received: Bytes::new(), ended: false }
+        Self { socket, received: Bytes::new(), ended: false, failed: None }
     }
 
     /// The next bytes, not empty; `None` at the end.
@@ -74,11 +76,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ByteStream<S> {
+    /// Takes all the frames that have come: most servers put each packet into one.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if into.remaining() > 0 && ready!(this.poll_received(cx))? {
-            let length = this.received.len().min(into.remaining());
-            into.put_slice(&this.received.split_to(length));
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        let before = into.filled().len();
+        while into.remaining() > 0 {
+            let some = into.filled().len() > before;
+            match this.poll_received(cx) {
+                Poll::Ready(Ok(true)) => {
+                    let length = this.received.len().min(into.remaining());
+                    into.put_slice(&this.received.split_to(length));
+                }
+                Poll::Ready(Ok(false)) => break,
+                Poll::Ready(Err(error)) if some => {
+                    this.failed = Some(error);
+                    break;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if some => break,
+                Poll::Pending => return Poll::Pending,
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -172,3 +172,16 @@ async fn shutting_down_sends_a_closing_frame() {
     while server.next().await.is_some() {}
     closing.await.unwrap().unwrap();
 }
+
+/// Most servers put each packet into a frame of its own: one read takes all that have come.
+#[tokio::test]
+async fn one_read_takes_many_frames() {
+    let (mut client, mut server) = connected().await;
+    for packet in 0..50 {
+        server.feed(Message::binary(vec![packet; 4])).await.unwrap();
+    }
+    server.flush().await.unwrap();
+    let mut heard = [0; 1000];
+    assert_eq!(client.read(&mut heard).await.unwrap(), 200);
+    assert_eq!(heard[196..200], [49; 4]);
+}

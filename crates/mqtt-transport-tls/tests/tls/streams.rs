@@ -2,7 +2,7 @@
 
 use crate::common::{Identity, NOW, authority, connector, echo, exchange, issued, server, talk};
 use core::sync::atomic::{AtomicU32, Ordering};
-use mqtt_transport::{Connect, Tcp};
+use mqtt_transport::{Connect, Tcp, memory};
 use mqtt_transport_tls::rustls::client::WebPkiServerVerifier;
 use mqtt_transport_tls::rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use mqtt_transport_tls::rustls::{ClientConfig, RootCertStore, crypto};
@@ -10,6 +10,7 @@ use mqtt_transport_tls::{Tls, TlsOptions};
 use std::fs;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
 /// Trap 14: after a flush the last byte is on its way, without another packet to push it.
 #[tokio::test]
@@ -33,6 +34,24 @@ async fn the_tail_of_a_large_payload_arrives() {
             sender.await.unwrap();
         }
     }
+}
+
+/// Some servers put each packet into a record of its own: one read takes all that have come.
+#[tokio::test]
+async fn one_read_takes_many_records() {
+    let authority = authority("CA");
+    let acceptor = TlsAcceptor::from(Arc::new(server(&issued(&authority, "localhost", NOW), None, true)));
+    let (pipes, mut arrivals) = memory::listen(64 * 1024);
+    let connector = Tls::new(pipes, "localhost", TlsOptions::new().ca_pem(authority.pem())).unwrap();
+    let accepted = async { acceptor.accept(arrivals.accept().await.unwrap()).await.unwrap() };
+    let (client, mut server) = tokio::join!(connector.connect(), accepted);
+    for packet in 0..50 {
+        server.write_all(&[packet; 4]).await.unwrap();
+        server.flush().await.unwrap();
+    }
+    let mut heard = [0; 1000];
+    assert_eq!(client.unwrap().read(&mut heard).await.unwrap(), 200);
+    assert_eq!(heard[196..200], [49; 4]);
 }
 
 /// Counts sessions that are taken up again.
@@ -117,7 +136,7 @@ async fn an_end_without_a_goodbye_is_an_end() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let config = server(&issued(&authority, "localhost", NOW), None, true);
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let server = async {
         let (stream, _) = listener.accept().await.unwrap();
         let mut stream = acceptor.accept(stream).await.unwrap();
