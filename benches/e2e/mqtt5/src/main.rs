@@ -13,7 +13,16 @@ async fn client(args: &Args, index: u64) -> MqttClient {
     let client = MqttClient::new(id.clone());
     let version = if args.version == 5 { ProtocolVersion::V5 } else { ProtocolVersion::V311 };
     let options = ConnectOptions::new(id).with_protocol_version(version).with_automatic_reconnect(false);
-    client.connect_with_options(&format!("mqtt://{}:{}", args.host, args.port), options).await.unwrap();
+    let (scheme, path) = match args.transport {
+        Transport::Tls => ("mqtts", ""),
+        Transport::Ws => ("ws", "/mqtt"),
+        _ => ("mqtt", ""),
+    };
+    if args.transport == Transport::Tls {
+        client.set_tls_config(None, None, Some(args.ca_pem())).await;
+    }
+    let url = format!("{scheme}://{}:{}{path}", args.host, args.port());
+    client.connect_with_options(&url, options).await.unwrap();
     client
 }
 
@@ -110,7 +119,7 @@ async fn idle(args: Args) {
 
 fn main() {
     let args = Args::read();
-    args.only(&[Transport::Tcp]);
+    args.only(&[Transport::Tcp, Transport::Tls, Transport::Ws]);
     args.clone().block_on(async {
         match args.role {
             Role::Pub => publish(args).await,
