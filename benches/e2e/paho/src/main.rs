@@ -1,7 +1,9 @@
 //! Eclipse Paho C, asynchronous interface, through its Rust wrapper. It has threads of its own: `--threads` says nothing.
 
 use e2e_common::{Args, Role, Run, Transport, micros, resident};
-use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, CreateOptionsBuilder, DeliveryToken, Message, SslOptionsBuilder};
+use paho_mqtt::{
+    AsyncClient, ConnectOptionsBuilder, CreateOptionsBuilder, DeliveryToken, Message, SslOptionsBuilder,
+};
 use paho_mqtt::{MQTT_VERSION_3_1_1, MQTT_VERSION_5};
 use std::collections::VecDeque;
 use std::hint::black_box;

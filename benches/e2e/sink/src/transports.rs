@@ -182,7 +182,9 @@ impl<S: Read + Write> Stream for Frames<S> {
                 Ok(Message::Binary(bytes)) => self.rest = bytes,
                 Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => return Ok(filled),
                 Ok(_) => {}
-                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(filled),
+                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(filled);
+                }
                 Err(error) => return Err(Error::other(error)),
             }
         }
