@@ -458,13 +458,20 @@ impl ConnectBuilder {
 
     /// A client as of [`start`](Self::start), whose task its user runs: nothing happens before that.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let (client, task) = mqtt_client::connect("mqtt://broker.example").prepare()?;
+    /// ```
+    /// # async fn example(connect: impl Fn(&str) -> mqtt_client::ConnectBuilder) -> Result<(), mqtt_client::ConnectError> {
+    /// let (client, task) = connect("mqtt://broker.example").prepare()?;
     /// tokio::join!(task.run(), async move {
     ///     _ = client.publish("lamp", "on").await;
     ///     _ = client.disconnect().await;
     /// });
+    /// # Ok(())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// # let broker = mqtt_testkit::broker::Broker::start().await?;
+    /// # example(|_| mqtt_client::connect(&broker.url())).await?;
+    /// # assert_eq!(broker.received_count(), 1);
     /// # Ok(())
     /// # }
     /// ```

@@ -1,13 +1,12 @@
 //! An MQTT client for tokio: 3.1, 3.1.1 and 5.0, one task that it owns, and an honest word on the fate of every message.
 //!
-//! What it does not do: nothing is kept on disk, so what is queued ends with the process. Packets are not shown: those
-//! who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
+//! What it does not do: nothing is kept on disk without a [`Store`], so what is queued ends with the process. Packets are
+//! not shown: those who want them take the crates `mqtt-codec` and `mqtt-session`, which this one is built on.
 //!
-//! ```no_run
+//! ```
 //! use mqtt_client::{QoS, connect};
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(connect: impl Fn(&str) -> mqtt_client::ConnectBuilder) -> Result<(), Box<dyn core::error::Error>> {
 //! let client = connect("mqtt://broker.example").client_id("kitchen").await?;
 //!
 //! let mut readings = client.subscribe("home/+/temperature").qos(QoS::AtLeastOnce).await?;
@@ -16,6 +15,17 @@
 //! while let Some(message) = readings.next().await {
 //!     println!("{}: {}", message.topic(), String::from_utf8_lossy(message.payload()));
 //! }
+//! # Ok(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # let server = || mqtt_client::connect(&broker.url());
+//! # server().await?.publish("home/hall/temperature", "19").qos(QoS::AtLeastOnce).retain().await?;
+//! # // It goes on as long as the client does.
+//! # _ = tokio::time::timeout(core::time::Duration::from_millis(500), example(|_| server())).await.map_or(Ok(()), |done| done)?;
+//! # assert_eq!(broker.received().last().map(|message| message.topic.as_str()), Some("home/kitchen/lamp"));
+//! # assert_eq!(broker.packets(mqtt_testkit::broker::Direction::FromClient, mqtt_codec::PacketType::PubAck), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -40,11 +50,11 @@
 //! published waits in the queue, and what is subscribed is subscribed again if the server has lost the session. A program
 //! that is to find its session again after its own restart chooses a name, and asks the server to keep the session:
 //!
-//! ```no_run
+//! ```
 //! use core::time::Duration;
 //! use mqtt_client::{CleanStart, QoS, ReconnectPolicy, connect};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(connect: impl Fn(&str) -> mqtt_client::ConnectBuilder) -> Result<(), Box<dyn core::error::Error>> {
 //! let client = connect("mqtt://broker.example")
 //!     .client_id("kitchen")
 //!     .clean_start(CleanStart::Never)
@@ -54,6 +64,13 @@
 //!     .start()?;
 //! // What the server has kept meanwhile waits for this for ten seconds.
 //! let mut commands = client.subscribe("home/kitchen/command").qos(QoS::AtLeastOnce).await?;
+//! # Ok(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # example(|_| mqtt_client::connect(&broker.url())).await?;
+//! # assert!(broker.session("kitchen").is_some_and(|session| session.subscriptions.len() == 1));
 //! # Ok(())
 //! # }
 //! ```
@@ -92,6 +109,14 @@
 //! }
 //! # Ok(())
 //! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # let client = mqtt_client::connect(&broker.url()).await?;
+//! # example(client).await?;
+//! # assert_eq!(broker.received_count(), 1);
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Receiving
@@ -101,12 +126,21 @@
 //! unsubscribes.
 //!
 //! ```
-//! # use mqtt_client::{Client, QoS, SubscribeError};
+//! # use mqtt_client::{Client, QoS, QueuePolicy, SubscribeError};
 //! # async fn example(client: Client) -> Result<(), SubscribeError> {
 //! let commands = client.subscribe_all([("lamp/set", QoS::ExactlyOnce), ("lamp/ask", QoS::AtMostOnce)]).await?;
 //! for (filter, answer) in commands.results() {
 //!     println!("{filter}: {answer}");
 //! }
+//!
+//! let board = client.subscribe("plant/#").capacity(500).when_full(QueuePolicy::KeepLatest).await?;
+//! # Ok(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # let client = mqtt_client::connect(&broker.url()).await?;
+//! # example(client).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -115,7 +149,7 @@
 //! message:
 //!
 //! ```
-//! # use mqtt_client::{Client, QoS, QueuePolicy, SubscribeError};
+//! # use mqtt_client::{Client, QoS, SubscribeError};
 //! # async fn save(_: mqtt_client::Message) {}
 //! # async fn example(client: Client) -> Result<(), SubscribeError> {
 //! let mut orders = client.subscribe("orders/#").qos(QoS::AtLeastOnce).manual_ack().await?;
@@ -123,8 +157,16 @@
 //!     save(order).await;
 //!     token.ack();
 //! }
-//!
-//! let board = client.subscribe("plant/#").capacity(500).when_full(QueuePolicy::KeepLatest).await?;
+//! # Ok(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # let client = mqtt_client::connect(&broker.url()).await?;
+//! # client.publish("orders/1", "tea").qos(QoS::AtLeastOnce).retain().await?;
+//! # // It goes on as long as the client does.
+//! # _ = tokio::time::timeout(core::time::Duration::from_millis(500), example(client)).await;
+//! # assert_eq!(broker.packets(mqtt_testkit::broker::Direction::FromClient, mqtt_codec::PacketType::PubAck), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -149,6 +191,15 @@
 //!     eprintln!("{left} messages and requests have no answer");
 //! }
 //! client.disconnect().await?;
+//! # Ok(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # let client = mqtt_client::connect(&broker.url()).await?;
+//! # drop(client.publish("a", "x").enqueue().await?);
+//! # example(client).await?;
+//! # assert_eq!(broker.received_count(), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -204,6 +255,15 @@
 //! }
 //! let status = client.status();
 //! println!("{:?}, {} queued, {} in flight", status.state, status.queued, status.in_flight);
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let broker = mqtt_testkit::broker::Broker::start().await?;
+//! # let client = mqtt_client::connect(&broker.url()).await?;
+//! # let (handle, ending) = (client.clone(), tokio::time::sleep(core::time::Duration::from_millis(100)));
+//! # let (_, ended) = tokio::join!(example(client), async { ending.await; handle.disconnect().await });
+//! # ended?;
+//! # Ok(())
 //! # }
 //! ```
 //!
