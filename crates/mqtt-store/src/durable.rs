@@ -2,7 +2,7 @@
 
 use crate::database::{Database, FORMAT, Row};
 use crate::directory::Directory;
-use crate::error::{from_engine, is_damage};
+use crate::error::{from_engine, is_corrupt};
 use crate::key::{Kind, session};
 use crate::salvage::{self, Loss};
 use bytes::Bytes;
@@ -98,16 +98,20 @@ impl DurableStore {
         self.database.as_mut().ok_or(StoreError::InUse)
     }
 
-    /// Does something, and once more with what could be salvaged if pages are found damaged.
+    /// Does something, and once more with a database opened anew if this one fails: with what could be salvaged, if pages
+    /// are damaged.
     fn with_database<T>(
         &mut self,
         mut work: impl FnMut(&mut Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let first = self.database().and_then(&mut work);
         let done = match first {
-            Err(error) if engine_error(&error).is_some_and(is_damage) => {
+            Err(error) if engine_error(&error).is_some() => {
                 self.database = None;
-                self.loss += salvage::salvage(&self.directory)?;
+                if engine_error(&error).is_some_and(is_corrupt) {
+                    self.loss += salvage::salvage(&self.directory)?;
+                }
+                // Otherwise it is looked at when it is opened anew.
                 self.database().and_then(work)
             }
             done => done,

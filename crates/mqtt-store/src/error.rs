@@ -25,11 +25,16 @@ impl From<NumberTooLarge> for StoreError {
     }
 }
 
-/// Whether a page of the database does not hold what it must. If it is the one with the names of tables and columns,
-/// SQLite does not know these, or they are no text.
+/// Whether a page of the database does not hold what it must.
+pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// The same when it is being opened. If it is the page with the names of tables and columns, SQLite does not know these, or
+/// they are no text; or it says that nothing may be written.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
-    matches!(code, None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown))
+    is_corrupt(error) || matches!(code, None | Some(ErrorCode::Unknown | ErrorCode::ReadOnly))
 }
 
 /// SQLite's error as that of a store.

@@ -7,7 +7,6 @@ use crate::journal::{self, PAGE};
 use crate::key::Kind;
 use core::ops::{AddAssign, ControlFlow};
 use mqtt_client::StoreError;
-use rusqlite::ErrorCode;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
@@ -53,7 +52,7 @@ pub(crate) fn open(directory: &Directory) -> Result<(Database, Loss), StoreError
     match open_sound(&store) {
         Ok(Some(Ok(database))) => return Ok((database, loss)),
         Ok(Some(Err(found))) => return Err(StoreError::NewerFormat { found, known: FORMAT }),
-        Err(error) if !is_damage(&error) && error.sqlite_error_code() != Some(ErrorCode::ReadOnly) => {
+        Err(error) if !is_damage(&error) => {
             return Err(from_engine(error));
         }
         _ => {}

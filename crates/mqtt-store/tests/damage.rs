@@ -162,7 +162,7 @@ fn a_flipped_bit_costs_what_stood_there_and_is_reported() {
 #[test]
 fn a_flipped_bit_in_the_first_page_costs_nothing() {
     let (dir, all) = closed();
-    for bit in (0..100 * 8).chain((100 * 8..4096 * 8).step_by(97)) {
+    for bit in (0..100 * 8).step_by(3).chain((100 * 8..4096 * 8).step_by(97)) {
         let flipped = copied(dir.path());
         flip(&file(flipped.path(), "store-1.sqlite3"), bit);
         let (found, _) = open(flipped.path());

@@ -1,9 +1,10 @@
-//! How often the disk is waited for, as the operating system sees it: a store that never waits would pass every other test.
+//! What the operating system sees and says: how often the disk is waited for (a store that never waits would pass every other
+//! test), and system calls that fail.
 
 mod common;
 
 use common::child::{DIR, assert_success, child};
-use common::message;
+use common::{Model, everything, message, remember};
 use mqtt_client::Store;
 use mqtt_store::{Durability, DurableStore};
 use std::env;
@@ -25,6 +26,48 @@ fn child_applies_batches() {
         if mode == "after" {
             store.apply(&[], true).unwrap();
         }
+    }
+}
+
+/// Nothing, unless it is run as a child.
+#[test]
+fn child_on_a_failing_disk() {
+    let Ok(dir) = env::var(DIR) else { return };
+    let mut store = DurableStore::open(&dir).unwrap();
+    store.load("kitchen").unwrap();
+    let (mut model, mut refused) = (Model::new(), 0);
+    for number in 1..=BATCHES {
+        let ops = [message(number), message(number + 1_000)];
+        while let Err(error) = store.apply(&ops, true) {
+            refused += 1;
+            assert!(refused < 500, "{error}");
+        }
+        remember(&mut model, &ops);
+    }
+    assert!(everything(&mut store, "kitchen") == (model, 0));
+    println!("refused {refused}");
+}
+
+#[test]
+fn after_a_failed_call_the_same_store_goes_on() {
+    for fault in
+        ["fdatasync:error=EIO:when=40+3", "pwrite64:error=ENOSPC:when=100+23", "pwrite64:error=EIO:when=100+37"]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = child("child_on_a_failing_disk", &dir.path().join("store"));
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("inject={fault}"));
+        command.arg(plain.get_program()).args(plain.get_args());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let Ok(output) = command.output() else {
+            eprintln!("skipped: no strace here");
+            return;
+        };
+        assert_success(&output);
+        eprintln!(
+            "{fault}: {}",
+            String::from_utf8_lossy(&output.stdout).lines().find(|line| line.contains("refused")).unwrap()
+        );
     }
 }
 
