@@ -200,6 +200,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.router.flush(&mut self.effects);
         if let Some(inbox) = &self.responses
             && !self.shared.responses.take(inbox, &mut self.effects)
         {
@@ -281,6 +282,7 @@ impl Driver {
     }
 
     fn apply_effects(&mut self) {
+        self.router.flush(&mut self.effects);
         let effects = &mut self.effects;
         self.full = (self.full + core::mem::take(&mut effects.filled))
             .saturating_sub(core::mem::take(&mut effects.reopened));
