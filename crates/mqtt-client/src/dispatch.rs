@@ -217,8 +217,8 @@ impl Driver {
         let request = self.requests.remove(token);
         self.tap.completed(token, request.as_ref(), &outcome);
         let Some(request) = request else { return self.note_presence(token, &outcome) };
-        self.answered += usize::from(outcome != Outcome::Sent);
-        if outcome == Outcome::Dropped {
+        self.answered += usize::from(!matches!(outcome, Outcome::Sent));
+        if matches!(outcome, Outcome::Dropped) {
             self.observer.dropped();
         }
         match request {

@@ -277,6 +277,10 @@ impl<T: Topical> State<T> {
             self.latest.remove(topic);
             self.latest.insert(topic.clone(), self.first + self.items.len() as u64);
         }
+        if self.items.capacity() == 0 {
+            // Many queues never hold more than one.
+            self.items.reserve_exact(1);
+        }
         self.items.push_back(item);
     }
 
