@@ -141,7 +141,7 @@ impl InFlight {
 
     /// All exchanges, in no particular order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Awaiting> {
-        self.slots.iter_mut().filter_map(|slot| slot.awaiting.as_mut())
+        self.slots.iter_mut().flatten()
     }
 
     /// Exchanges in this order.
