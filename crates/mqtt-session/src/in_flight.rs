@@ -211,7 +211,7 @@ impl InFlight {
     /// The PUBLISHes without an answer, the last sent first.
     pub(crate) fn publishes(&self) -> impl Iterator<Item = (PacketId, &Outgoing)> {
         let head = Order::Publishes as u32;
-        let before = |place: u32| self.slots.get(place as usize).map(|slot| slot.previous);
+        let before = |place: u32| self.links.get(place as usize).map(|links| links.previous);
         let places = core::iter::successors(before(head), move |place| before(*place));
         places.take_while(move |place| *place != head).filter_map(|place| {
             let id = id(place)?;
