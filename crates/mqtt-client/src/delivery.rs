@@ -1,9 +1,10 @@
 //! Messages on their way from the driver into the queues of the applications.
 
 use crate::ack::{Ack, Answer, Fan};
-use crate::queue::{Queue, QueuePolicy, Topical};
+use crate::queue::{Pushed, Queue, QueuePolicy, Topical};
 use core::task::Waker;
 use mqtt_session::{AckToken, Message, QoS, TopicName};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The queue of one subscription.
@@ -77,6 +78,15 @@ impl Inbox {
         Self { queue: Queue::new(capacity, policy), immediate }
     }
 
+    /// Puts messages into the queue that came in a row, all at once where nothing is to be said of each.
+    pub(crate) fn put_all(&self, run: &mut VecDeque<Delivery>, squeezed: bool, effects: &mut Effects) {
+        let alike = !self.immediate && !squeezed;
+        match alike.then(|| self.queue.push_all(run)).flatten() {
+            Some(pushed) => effects.pushed(pushed),
+            None => run.drain(..).for_each(|delivery| self.put(delivery, squeezed, effects)),
+        }
+    }
+
     fn put(&self, mut delivery: Delivery, squeezed: bool, effects: &mut Effects) {
         if squeezed && delivery.message.qos == QoS::AtMostOnce && self.queue.overflows() {
             self.queue.count_drop();
@@ -87,12 +97,17 @@ impl Inbox {
         if self.immediate && delivery.ack.is_some() && self.queue.has_room() {
             effects.acks.extend(delivery.ack.take().and_then(Ack::take));
         }
-        let pushed = self.queue.push(delivery);
-        effects.wakers.extend(pushed.reader);
-        effects.filled += usize::from(pushed.filled);
-        effects.dropped += u64::from(pushed.dropped.is_some());
+        effects.pushed(self.queue.push(delivery));
+    }
+}
+
+impl Effects {
+    fn pushed(&mut self, pushed: Pushed<Delivery>) {
+        self.wakers.extend(pushed.reader);
+        self.filled += usize::from(pushed.filled);
+        self.dropped += u64::from(pushed.dropped.is_some());
         if let Some(Delivery { ack: Some(ack), .. }) = pushed.dropped {
-            effects.acks.extend(ack.give_up());
+            self.acks.extend(ack.give_up());
         }
     }
 }

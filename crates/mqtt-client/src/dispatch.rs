@@ -200,6 +200,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.router.flush(&mut self.effects);
         if let Some(inbox) = &self.responses
             && !self.shared.responses.take(inbox, &mut self.effects)
         {
@@ -216,8 +217,8 @@ impl Driver {
         let request = self.requests.remove(token);
         self.tap.completed(token, request.as_ref(), &outcome);
         let Some(request) = request else { return self.note_presence(token, &outcome) };
-        self.answered += usize::from(outcome != Outcome::Sent);
-        if outcome == Outcome::Dropped {
+        self.answered += usize::from(!matches!(outcome, Outcome::Sent));
+        if matches!(outcome, Outcome::Dropped) {
             self.observer.dropped();
         }
         match request {
@@ -281,6 +282,7 @@ impl Driver {
     }
 
     fn apply_effects(&mut self) {
+        self.router.flush(&mut self.effects);
         let effects = &mut self.effects;
         self.full = (self.full + core::mem::take(&mut effects.filled))
             .saturating_sub(core::mem::take(&mut effects.reopened));

@@ -382,8 +382,9 @@ impl Driver {
             }
             let connecting = if self.up_since.is_none() { Some(deadline) } else { None };
             if !self.clock.poll(cx, now, self.next_timeout(connecting)) {
-                link.rest();
-                self.session.rest();
+                if link.rest() {
+                    self.session.rest();
+                }
                 return Poll::Pending;
             }
         }
@@ -442,7 +443,7 @@ impl Driver {
             return Poll::Pending;
         }
         let first = link.is_silent();
-        match link.poll_read(cx) {
+        match link.poll_read(cx, self.session.missing(&link.input)) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(closed(link))),
             Poll::Ready(Ok(_)) if first && is_tls(&link.input) => Poll::Ready(Err(ConnectError::SpeaksTls)),
             Poll::Ready(Ok(read)) => {
@@ -461,7 +462,7 @@ impl Driver {
     fn last_words(&mut self, cx: &mut Context<'_>, link: &mut Link, now: Instant, error: io::Error) -> Over {
         loop {
             let first = link.is_silent();
-            match link.poll_read(cx) {
+            match link.poll_read(cx, self.session.missing(&link.input)) {
                 Poll::Ready(Ok(0)) => return Over::Failed(closed(link)),
                 Poll::Ready(Ok(_)) if first && is_tls(&link.input) => {
                     return Over::Failed(ConnectError::SpeaksTls);

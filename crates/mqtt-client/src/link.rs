@@ -15,6 +15,8 @@ const READ: usize = 16 * 1024;
 const MOST_READ: usize = 64 * 1024;
 /// After so many bytes the applications have their turn, while what was read is still in the cache.
 const TURN: usize = 64 * 1024;
+/// A connection that moves less between two rests is idle.
+const IDLE: usize = 4 * 1024;
 /// A write of this size does not gain by waiting for company.
 const WORTH_WRITING: usize = 1024;
 /// A write of more than this carried company.
@@ -30,6 +32,8 @@ pub(crate) struct Link {
     room: usize,
     /// Bytes read since the applications had their turn.
     read: usize,
+    /// Bytes read and written since the last rest.
+    moved: usize,
     /// The tasks that a read woke have had their turn.
     yielded: bool,
     /// The last write found no room.
@@ -48,6 +52,7 @@ impl Link {
             last_write: 0,
             room: READ,
             read: 0,
+            moved: 0,
             yielded: false,
             blocked: false,
             silent: true,
@@ -86,6 +91,7 @@ impl Link {
         self.yielded = false;
         self.unflushed = true;
         self.last_write = written;
+        self.moved += written;
         Poll::Ready(Ok(written))
     }
 
@@ -109,37 +115,55 @@ impl Link {
         later
     }
 
-    /// Reads once, behind what `input` holds already. Returns 0 at the end.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.make_room();
+    /// Reads once, behind what `input` holds already; the packet there lacks so many bytes, as far as it is known.
+    /// Returns 0 at the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<io::Result<usize>> {
+        self.make_room(missing);
         let free = self.input.capacity() - self.input.len();
         let read = ready!(pin!(self.transport.read_buf(&mut self.input)).poll(cx))?;
         self.read += read;
+        self.moved += read;
         self.silent &= read == 0;
-        self.room = if read == free { MOST_READ.min(self.room * 2) } else { self.room };
+        if read == free && missing == 0 && self.room < MOST_READ {
+            self.room *= 2;
+        }
         Poll::Ready(Ok(read))
     }
 
     /// A buffer that is to grow is left for one that holds what it must: `reserve` would double all of it, even what
     /// was taken from it already.
-    fn make_room(&mut self) {
+    fn make_room(&mut self, missing: usize) {
         let held = self.input.len();
-        if self.input.capacity() - held >= self.room / 2 || self.input.try_reclaim(self.room) {
+        let (least, wanted) = if missing > 0 && held + missing > self.room / 2 {
+            // A large packet has a buffer of its own length, and so may those behind it: then nothing of them has to be
+            // moved. But no more is taken on trust than has come already.
+            self.room = (held + missing).clamp(READ, 2 * MOST_READ);
+            let trusted = missing.min(held.max(MOST_READ));
+            (if trusted < missing { 1 } else { missing }, trusted)
+        } else {
+            (self.room / 2, self.room)
+        };
+        if self.input.capacity() - held >= least || self.input.try_reclaim(wanted) {
             return;
         }
-        let mut larger = BytesMut::with_capacity(held + held.max(self.room));
+        let mut larger = BytesMut::with_capacity(held + wanted);
         larger.extend_from_slice(&self.input);
         self.input = larger;
     }
 
-    /// Gives back the memory that an idle connection does not need.
-    pub(crate) fn rest(&mut self) {
-        self.output.release();
+    /// There is nothing to do for now. True if the connection is idle: it gives back the memory that it does not need,
+    /// which in the middle of much traffic would be fetched again at once.
+    pub(crate) fn rest(&mut self) -> bool {
         self.read = 0;
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
-            self.room = READ;
+        let idle = core::mem::take(&mut self.moved) < IDLE;
+        if idle {
+            self.output.release();
+            if self.input.is_empty() {
+                self.input = BytesMut::new();
+                self.room = READ;
+            }
         }
+        idle
     }
 
     /// Writes the last words, if there are any, then reads to the end: closing with unread input would reset the

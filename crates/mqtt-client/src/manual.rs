@@ -1,6 +1,7 @@
 //! The stream of a subscription whose messages are acknowledged by hand.
 
 use crate::ack::AckToken;
+use crate::delivery::Delivery;
 use crate::error::UnsubscribeError;
 use crate::subscription::Subscription;
 use core::future::poll_fn;
@@ -85,12 +86,9 @@ impl ManualSubscription {
 impl Stream for ManualSubscription {
     type Item = (Message, AckToken);
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some((delivery, reopened)) = ready!(self.inner.inbox.poll_delivery(cx)) else {
-            return Poll::Ready(None);
-        };
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let delivery = ready!(self.inner.poll_delivery(cx));
         let shared = &self.inner.alive.shared;
-        shared.message_taken(None, reopened);
-        Poll::Ready(Some((delivery.message, AckToken::new(delivery.ack, shared))))
+        Poll::Ready(delivery.map(|Delivery { message, ack }| (message, AckToken::new(ack, shared))))
     }
 }

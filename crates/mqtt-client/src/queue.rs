@@ -1,6 +1,7 @@
 //! A bounded queue from the driver to one reader.
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 use mqtt_session::TopicName;
 use std::collections::{HashMap, VecDeque};
@@ -38,9 +39,15 @@ pub(crate) trait Topical {
 /// Under [`QueuePolicy::Wait`] what does not fit is for the driver to prevent: [`push`](Self::push) tells it when the
 /// queue is full, and the reader tells it when there is room again. In between the driver stops reading from the
 /// network.
+///
+/// Both ends may move many items under one lock: [`push_all`](Self::push_all) and [`poll_ahead`](Self::poll_ahead).
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
+    /// Items that the reader has taken ahead and not passed on: they count as if they were here. Written by the reader.
+    ahead: AtomicUsize,
+    /// The driver was told that the queue is full. Written under the lock.
+    full: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -52,9 +59,9 @@ struct State<T> {
     first: u64,
     /// The number of the last item of each topic, if only the latest are kept.
     latest: HashMap<TopicName, u64>,
-    /// The driver was told that the queue is full.
-    full: bool,
     dropped: u64,
+    /// Items that were last taken ahead.
+    taken: usize,
     reader: Option<Waker>,
     ended: bool,
 }
@@ -87,11 +94,13 @@ impl<T: Topical> Queue<T> {
                 policy,
                 first: 0,
                 latest: HashMap::new(),
-                full: false,
                 dropped: 0,
+                taken: 0,
                 reader: None,
                 ended: false,
             }),
+            ahead: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -99,27 +108,40 @@ impl<T: Topical> Queue<T> {
     /// what one read brought is kept.
     pub(crate) fn push(&self, item: T) -> Pushed<T> {
         let mut state = self.lock();
-        let dropped = if state.items.len() < state.capacity {
+        let dropped = if self.len(&state) < state.capacity {
             state.append(item);
             None
         } else {
             state.squeeze_in(item)
         };
-        let filled = state.policy == QueuePolicy::Wait && !state.full && state.items.len() >= state.capacity;
-        state.full |= filled;
         state.dropped += u64::from(dropped.is_some());
-        Pushed { reader: state.reader.take(), filled, dropped }
+        Pushed { reader: state.reader.take(), filled: self.fill(&state), dropped }
+    }
+
+    /// Appends items in a row. `None`, and they stay where they are, if one of them might make another give way.
+    pub(crate) fn push_all(&self, items: &mut VecDeque<T>) -> Option<Pushed<T>> {
+        let mut state = self.lock();
+        let waits = state.policy == QueuePolicy::Wait;
+        if !waits && (state.takes_back() || self.len(&state) + items.len() > state.capacity) {
+            return None;
+        }
+        if state.items.is_empty() {
+            core::mem::swap(&mut state.items, items);
+        } else {
+            state.items.append(items);
+        }
+        Some(Pushed { reader: state.reader.take(), filled: self.fill(&state), dropped: None })
     }
 
     pub(crate) fn has_room(&self) -> bool {
         let state = self.lock();
-        state.items.len() < state.capacity
+        self.len(&state) < state.capacity
     }
 
     /// Whether the queue holds twice its bound.
     pub(crate) fn overflows(&self) -> bool {
         let state = self.lock();
-        state.items.len() >= state.capacity.saturating_mul(2)
+        self.len(&state) >= state.capacity.saturating_mul(2)
     }
 
     /// Counts an item that was not even pushed.
@@ -135,19 +157,51 @@ impl<T: Topical> Queue<T> {
     /// The next item; `None` when the queue has ended and is empty.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Taken<T>>> {
         let mut state = self.lock();
-        if let Some(item) = state.pop() {
-            let reopened = state.full && state.items.len() <= state.capacity / 2;
-            state.full &= !reopened;
-            return Poll::Ready(Some(Taken { item, reopened }));
+        match state.pop() {
+            Some(item) => Poll::Ready(Some(Taken { item, reopened: self.reopen(&state) })),
+            None => state.wait(cx).map(|()| None),
         }
-        if state.ended {
-            return Poll::Ready(None);
+    }
+
+    /// For a reader that takes items `ahead`: all that is there, unless the policy may still want it back. Ready when
+    /// there is one, or never will be. What the reader has not [passed on](Self::passed_on) counts as if it were in
+    /// the queue, and is to be [given back](Self::give_back) if it never will be.
+    pub(crate) fn poll_ahead(&self, ahead: &mut VecDeque<T>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.items.is_empty() {
+            // What a burst has needed is not kept when there are only drops.
+            let kept = KEPT.max(2 * state.taken);
+            ahead.shrink_to(kept);
+            state.items.shrink_to(kept);
+            return state.wait(cx);
         }
-        match &mut state.reader {
-            Some(reader) => reader.clone_from(cx.waker()),
-            reader => *reader = Some(cx.waker().clone()),
+        if state.takes_back() {
+            ahead.extend(state.pop());
+        } else {
+            core::mem::swap(&mut state.items, ahead);
         }
-        Poll::Pending
+        state.taken = ahead.len();
+        self.ahead.store(ahead.len(), Ordering::Relaxed);
+        Poll::Ready(())
+    }
+
+    /// The reader has passed on one of the items that it took ahead, and has these left. True if the queue was full and
+    /// now has room: the driver wants to know.
+    pub(crate) fn passed_on(&self, left: &VecDeque<T>) -> bool {
+        self.ahead.store(left.len(), Ordering::Relaxed);
+        // When it is set at this moment the reader sees it next time: a full queue has something to take.
+        self.full.load(Ordering::Relaxed) && self.reopen(&self.lock())
+    }
+
+    /// The reader will not pass on what it has taken ahead.
+    pub(crate) fn give_back(&self, ahead: &mut VecDeque<T>) {
+        if ahead.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        ahead.append(&mut state.items);
+        core::mem::swap(&mut state.items, ahead);
+        self.ahead.store(0, Ordering::Relaxed);
     }
 
     /// Lets the reader have what is there, and nothing after it.
@@ -162,7 +216,31 @@ impl<T: Topical> Queue<T> {
         let mut state = self.lock();
         state.ended = true;
         state.latest.clear();
-        (core::mem::take(&mut state.items), core::mem::take(&mut state.full))
+        (core::mem::take(&mut state.items), self.full.swap(false, Ordering::Relaxed))
+    }
+
+    fn len(&self, state: &State<T>) -> usize {
+        state.items.len() + self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Items were added: whether the queue is full since.
+    fn fill(&self, state: &State<T>) -> bool {
+        let filled = state.policy == QueuePolicy::Wait
+            && self.len(state) >= state.capacity
+            && !self.full.load(Ordering::Relaxed);
+        if filled {
+            self.full.store(true, Ordering::Relaxed);
+        }
+        filled
+    }
+
+    /// An item was taken: whether the queue was full and now has room.
+    fn reopen(&self, state: &State<T>) -> bool {
+        let reopened = self.full.load(Ordering::Relaxed) && self.len(state) <= state.capacity / 2;
+        if reopened {
+            self.full.store(false, Ordering::Relaxed);
+        }
+        reopened
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -170,7 +248,27 @@ impl<T: Topical> Queue<T> {
     }
 }
 
+/// For so many items an empty queue keeps its memory in any case.
+const KEPT: usize = 64;
+
 impl<T: Topical> State<T> {
+    /// Whether an item that is in the queue may still have to give way.
+    fn takes_back(&self) -> bool {
+        matches!(self.policy, QueuePolicy::DropOldest | QueuePolicy::KeepLatest)
+    }
+
+    /// There is nothing to take. Ready if there never will be.
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.ended {
+            return Poll::Ready(());
+        }
+        match &mut self.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            reader => *reader = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
     fn append(&mut self, item: T) {
         if self.policy == QueuePolicy::KeepLatest
             && let Some(topic) = item.topic()
@@ -178,6 +276,10 @@ impl<T: Topical> State<T> {
             // The key shares the buffer of its message: the old one must not outlive that.
             self.latest.remove(topic);
             self.latest.insert(topic.clone(), self.first + self.items.len() as u64);
+        }
+        if self.items.capacity() == 0 {
+            // Many queues never hold more than one.
+            self.items.reserve_exact(1);
         }
         self.items.push_back(item);
     }
@@ -288,6 +390,51 @@ mod tests {
         queue.end();
         assert_eq!(take(&queue), Some((1, false)));
         assert!(matches!(queue.poll_take(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
+    }
+
+    fn take_ahead<T: Topical>(queue: &Queue<T>, ahead: &mut VecDeque<T>) -> Option<(T, bool)> {
+        if ahead.is_empty() {
+            _ = queue.poll_ahead(ahead, &mut Context::from_waker(Waker::noop()));
+        }
+        let item = ahead.pop_front()?;
+        Some((item, queue.passed_on(ahead)))
+    }
+
+    /// Taking ahead changes nothing for the driver: it sees room only for what the reader has passed on.
+    #[test]
+    fn what_was_taken_ahead_still_fills_the_queue() {
+        let (queue, mut ahead) = (Queue::new(4, QueuePolicy::Wait), VecDeque::new());
+        (0..3).for_each(|item| assert!(!queue.push(item).filled));
+        assert_eq!((take_ahead(&queue, &mut ahead), ahead.len()), (Some((0, false)), 2));
+        let filled = queue.push_all(&mut (3..9).collect()).unwrap().filled;
+        assert!(filled && queue.overflows(), "two ahead, six in the queue");
+        let reopened: Vec<_> = core::iter::from_fn(|| take_ahead(&queue, &mut ahead)).collect();
+        let expected = (1..9).map(|item| (item, item == 6));
+        assert_eq!(reopened, expected.collect::<Vec<_>>(), "told once, at half");
+    }
+
+    #[test]
+    fn what_was_taken_ahead_is_given_back_in_order() {
+        let (queue, mut ahead) = (Queue::new(4, QueuePolicy::DropNewest), VecDeque::new());
+        queue.push_all(&mut (0..3).collect()).unwrap();
+        take_ahead(&queue, &mut ahead);
+        assert!(queue.push_all(&mut (3..6).collect()).is_none(), "one would have to give way");
+        queue.push(3);
+        queue.give_back(&mut ahead);
+        assert_eq!((queue.drain().0.into(), ahead.len()), (vec![1, 2, 3], 0));
+    }
+
+    /// What may still have to give way stays in the queue.
+    #[test]
+    fn nothing_is_taken_ahead_that_may_give_way() {
+        let (queue, mut ahead) = (Queue::new(2, QueuePolicy::DropOldest), VecDeque::new());
+        (0..2).for_each(|item| assert_eq!(queue.push(item).dropped, None));
+        assert_eq!(take_ahead(&queue, &mut ahead), Some((0, false)));
+        assert_eq!([2, 3].map(|item| queue.push(item).dropped), [None, Some(1)]);
+        assert_eq!(
+            [(); 3].map(|()| take_ahead(&queue, &mut ahead)),
+            [Some((2, false)), Some((3, false)), None]
+        );
     }
 
     fn all<T: Topical>(queue: &Queue<T>) -> Vec<T> {

@@ -1,14 +1,15 @@
 //! From a message to the subscriptions that take it.
 //!
 //! A server that sends subscription identifiers (5.0) has done the matching already; otherwise a tree of the filters
-//! does it. Either way the cost does not depend on the number of subscriptions.
+//! does it. Either way the cost does not depend on the number of subscriptions. Messages in a row for one subscription
+//! are a [`Run`]: they share the search and the lock.
 
 use crate::ack::{Ack, Answer};
 use crate::delivery::{Delivery, Effects, HolderId, Inbox, Taker, share};
 use crate::trie::Trie;
 use core::task::Waker;
 use foldhash::fast::RandomState;
-use mqtt_session::{AckToken, Message, QoS, TopicFilter};
+use mqtt_session::{AckToken, Message, QoS, TopicFilter, TopicName};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -28,9 +29,29 @@ pub(crate) struct Router {
     /// What nobody takes is kept for a while: the subscriptions of a resumed session may still be on their way.
     holding: bool,
     held: VecDeque<(Message, Option<AckToken>)>,
+    run: Run,
     /// The entries that a message goes to, and the subscriptions: kept for their memory.
     matching: Vec<EntryId>,
     takers: Vec<Taker>,
+}
+
+/// Messages in a row that one subscription takes, and nobody else. It ends when the driver is done with its batch.
+#[derive(Debug, Default)]
+struct Run {
+    /// What the search has found them by; `None` if it is to search again.
+    route: Option<Route>,
+    inbox: Option<Arc<Inbox>>,
+    deliveries: VecDeque<Delivery>,
+    squeezed: bool,
+}
+
+/// What messages have in common that go the same way.
+#[derive(Debug)]
+enum Route {
+    /// The only subscription identifier.
+    Identifier(u32),
+    /// The topic, without any identifier.
+    Topic(TopicName),
 }
 
 type EntryId = usize;
@@ -77,6 +98,7 @@ impl Router {
             unmatched: Vec::new(),
             holding: false,
             held: VecDeque::new(),
+            run: Run::default(),
             matching: Vec::new(),
             takers: Vec::new(),
         }
@@ -109,6 +131,7 @@ impl Router {
                 entries.push(id);
             }
         }
+        self.run.route = None;
         self.holders.insert(holder, Holder { inbox: inbox.clone(), entries });
         self.hand_out_held(effects);
     }
@@ -153,6 +176,7 @@ impl Router {
     /// Nobody holds this filter any more: it is unsubscribed, or lost. Streams that have no other filter end.
     pub(crate) fn drop_filter(&mut self, filter: &TopicFilter, effects: &mut Effects) {
         let Some(&id) = self.by_filter.get(filter) else { return };
+        self.flush(effects);
         let holders = self.entry(id).map(|entry| entry.holders.clone()).unwrap_or_default();
         for (holder, inbox) in holders {
             self.leave_entry(id, holder);
@@ -164,8 +188,8 @@ impl Router {
         }
     }
 
-    /// Puts a message into the queues of all who take it. `squeezed` says that it was read although a queue is full:
-    /// at QoS 0 it is dropped where there is no room.
+    /// Brings a message to all who take it: into their queues, once this is [flushed](Self::flush). `squeezed` says that
+    /// it was read although a queue is full: at QoS 0 it is dropped where there is no room.
     pub(crate) fn deliver(
         &mut self,
         message: Message,
@@ -173,15 +197,41 @@ impl Router {
         squeezed: bool,
         effects: &mut Effects,
     ) {
+        let mut identifiers = message.properties.view().subscription_identifiers();
+        let (first, second) = (identifiers.next(), identifiers.next());
+        drop(identifiers);
+        let alone = second.is_none();
+        if alone && self.run.goes_on(first, &message, squeezed) {
+            self.run.deliveries.push_back(Delivery { message, ack: token.map(Ack::Sole) });
+            return;
+        }
         let mut takers = core::mem::take(&mut self.takers);
-        self.find_takers(&message, &mut takers);
+        let by_filter = self.find_takers(&message, &mut takers);
         match takers.as_slice() {
-            [] if self.unmatched.is_empty() => self.hold(message, token, effects),
-            [] => share(&self.unmatched, message, token, squeezed, effects),
-            takers => share(takers, message, token, squeezed, effects),
+            [(_, inbox)] => {
+                self.run.turn_to(inbox, squeezed, effects);
+                self.run.route = match first {
+                    None => Some(Route::Topic(message.topic.clone())),
+                    Some(identifier) => Some(Route::Identifier(identifier)).filter(|_| alone && !by_filter),
+                };
+                self.run.deliveries.push_back(Delivery { message, ack: token.map(Ack::Sole) });
+            }
+            takers => {
+                self.flush(effects);
+                match takers {
+                    [] if self.unmatched.is_empty() => self.hold(message, token, effects),
+                    [] => share(&self.unmatched, message, token, squeezed, effects),
+                    takers => share(takers, message, token, squeezed, effects),
+                }
+            }
         }
         takers.clear();
         self.takers = takers;
+    }
+
+    /// The messages of this batch are in their queues.
+    pub(crate) fn flush(&mut self, effects: &mut Effects) {
+        self.run.end(effects);
     }
 
     /// Whether to keep what nobody takes. When that ends, what was kept is acknowledged and forgotten.
@@ -206,6 +256,7 @@ impl Router {
         holder: HolderId,
         effects: &mut Effects,
     ) -> (VecDeque<Delivery>, Vec<TopicFilter>) {
+        self.flush(effects);
         self.unmatched.retain(|(other, _)| *other != holder);
         let Some(Holder { inbox, entries }) = self.holders.remove(&holder) else { return Default::default() };
         // The task of a handler still reads, and ends with its queue.
@@ -216,13 +267,15 @@ impl Router {
         (left, filters)
     }
 
-    fn find_takers(&mut self, message: &Message, takers: &mut Vec<Taker>) {
+    /// Whether the filters had to tell, with or without an identifier.
+    fn find_takers(&mut self, message: &Message, takers: &mut Vec<Taker>) -> bool {
         let mut matching = core::mem::take(&mut self.matching);
-        let mut late = false;
+        let (mut late, mut by_filter) = (false, false);
         for identifier in message.properties.view().subscription_identifiers() {
             match self.by_identifier.get(&identifier) {
                 Some(Identified::One(id)) => matching.push(*id),
                 Some(Identified::Several(_)) => {
+                    by_filter = true;
                     let entries = &self.entries;
                     let is_meant = |id: &EntryId| {
                         let entry = entries.get(*id).and_then(Option::as_ref);
@@ -235,6 +288,7 @@ impl Router {
         }
         // A copy for a subscription that is gone is no second one for those whose filters overlap with its own.
         if matching.is_empty() && !late {
+            by_filter = true;
             self.tree.search(message.topic(), |id| matching.push(id));
         }
         for id in matching.drain(..) {
@@ -246,6 +300,7 @@ impl Router {
             }
         }
         self.matching = matching;
+        by_filter
     }
 
     fn hold(&mut self, message: Message, token: Option<AckToken>, effects: &mut Effects) {
@@ -310,6 +365,7 @@ impl Router {
 
     /// One holder less; returns the filter if that was the last.
     fn leave_entry(&mut self, id: EntryId, holder: HolderId) -> Option<TopicFilter> {
+        self.run.route = None;
         let entry = self.entry_mut(id)?;
         entry.holders.retain(|(other, _)| *other != holder);
         if !entry.holders.is_empty() {
@@ -334,6 +390,36 @@ impl Router {
 
     fn entry_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
         self.entries.get_mut(id)?.as_mut()
+    }
+}
+
+impl Run {
+    /// Whether a message goes where the last one went. It has no identifier but this.
+    fn goes_on(&self, identifier: Option<u32>, message: &Message, squeezed: bool) -> bool {
+        let same = match (&self.route, identifier) {
+            (Some(Route::Identifier(last)), Some(identifier)) => *last == identifier,
+            (Some(Route::Topic(last)), None) => *last == message.topic,
+            _ => false,
+        };
+        same && self.squeezed == squeezed
+    }
+
+    /// What comes now is for this subscription.
+    fn turn_to(&mut self, inbox: &Arc<Inbox>, squeezed: bool, effects: &mut Effects) {
+        let stays = self.inbox.as_ref().is_some_and(|last| Arc::ptr_eq(last, inbox));
+        if !stays || self.squeezed != squeezed {
+            self.end(effects);
+            self.inbox = Some(inbox.clone());
+            self.squeezed = squeezed;
+        }
+    }
+
+    fn end(&mut self, effects: &mut Effects) {
+        // A topic would keep a read buffer alive.
+        self.route = None;
+        if let Some(inbox) = self.inbox.take() {
+            inbox.put_all(&mut self.deliveries, self.squeezed, effects);
+        }
     }
 }
 

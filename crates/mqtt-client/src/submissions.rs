@@ -396,7 +396,9 @@ impl Shared {
             core::mem::swap(&mut exchange.commands, &mut inner.commands);
             inner.room.take_submitted();
         }
-        exchange.acks.append(&mut inner.acks);
+        if exchange.acks.is_empty() {
+            core::mem::swap(&mut exchange.acks, &mut inner.acks);
+        }
         exchange.reopened += core::mem::take(&mut inner.reopened);
         if inner.stop.is_some() {
             exchange.stop = inner.stop.take();

@@ -5,13 +5,14 @@ use crate::cells::{CellId, Fate};
 use crate::connection::Alive;
 use crate::delivery::{Delivery, HolderId, Inbox};
 use crate::error::UnsubscribeError;
-use crate::queue::QueuePolicy;
+use crate::queue::{QueuePolicy, Taken};
 use crate::submissions::{Command, Shared};
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use futures_core::Stream;
 use mqtt_session::{Message, Outcome, QoS, ReasonCode, TopicFilter};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::task::coop;
 
@@ -50,6 +51,8 @@ pub struct Subscription {
     pub(crate) alive: Alive,
     pub(crate) holder: HolderId,
     pub(crate) inbox: Arc<Inbox>,
+    /// What was taken from the queue in one go, and is still to be passed on.
+    ahead: VecDeque<Delivery>,
     pub(crate) results: Vec<(TopicFilter, ReasonCode)>,
     /// The driver does not know it any more.
     left: bool,
@@ -63,6 +66,7 @@ impl Subscription {
             alive: alive.clone(),
             holder: alive.shared.new_holder(),
             inbox: Arc::new(inbox),
+            ahead: VecDeque::new(),
             results: Vec::new(),
             left: false,
         }
@@ -76,8 +80,14 @@ impl Subscription {
 
     /// Leaves the queue to whoever empties it. The filters stay subscribed.
     pub(crate) fn into_inbox(mut self) -> Arc<Inbox> {
-        self.left = true;
+        self.leave();
         self.inbox.clone()
+    }
+
+    /// Nothing more is taken from the queue.
+    fn leave(&mut self) {
+        self.left = true;
+        self.inbox.queue.give_back(&mut self.ahead);
     }
 
     /// The next message, acknowledged by being taken; `None` when the stream has ended.
@@ -113,7 +123,7 @@ impl Subscription {
     ///
     /// The server refused, or the client has ended.
     pub async fn unsubscribe(mut self) -> Result<(), UnsubscribeError> {
-        self.left = true;
+        self.leave();
         let holder = self.holder;
         let filters: Vec<TopicFilter> = self.results.iter().map(|(filter, _)| filter.clone()).collect();
         let cell = self.alive.shared.submit(|cell| Command::Leave(holder, Some(cell)))?;
@@ -126,7 +136,7 @@ impl Subscription {
     ///
     /// To leave them for a later run of the program instead, end the client first, and drop the subscription after.
     pub fn detach(mut self) {
-        self.left = true;
+        self.leave();
         self.alive.shared.tell(Command::Detach(self.holder));
     }
 }
@@ -134,28 +144,56 @@ impl Subscription {
 impl Stream for Subscription {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.inbox.poll_next(cx, &self.alive.shared)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        ready!(self.poll_ahead(cx));
+        let Some(Delivery { message, ack }) = self.ahead.pop_front() else { return Poll::Ready(None) };
+        let reopened = self.inbox.queue.passed_on(&self.ahead);
+        self.alive.shared.message_taken(ack.and_then(Ack::take), reopened);
+        Poll::Ready(Some(message))
     }
 }
 
-/// # The reader's side
+impl Subscription {
+    /// Ready when there is a message to pass on, or never will be.
+    #[inline]
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.ahead.len().is_multiple_of(TURN) {
+            return Poll::Ready(());
+        }
+        let coop = ready!(coop::poll_proceed(cx));
+        if self.ahead.is_empty() {
+            ready!(self.inbox.queue.poll_ahead(&mut self.ahead, cx));
+        }
+        coop.made_progress();
+        Poll::Ready(())
+    }
+
+    /// The next message as it came.
+    pub(crate) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        ready!(self.poll_ahead(cx));
+        let delivery = self.ahead.pop_front();
+        let reopened = self.inbox.queue.passed_on(&self.ahead);
+        self.alive.shared.message_taken(None, reopened);
+        Poll::Ready(delivery)
+    }
+}
+
+/// So many messages count as one operation in tokio's budget, which is 128 before other tasks have their turn: the
+/// driver, if it is one of them, then has much to acknowledge and to read at once.
+const TURN: usize = 8;
+
+/// # The side of a reader that takes one by one
 impl Inbox {
     /// The next message, acknowledged by being taken.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Message>> {
-        let Some((Delivery { message, ack }, reopened)) = ready!(self.poll_delivery(cx)) else {
+        let coop = ready!(coop::poll_proceed(cx));
+        let taken = ready!(self.queue.poll_take(cx));
+        coop.made_progress();
+        let Some(Taken { item: Delivery { message, ack }, reopened }) = taken else {
             return Poll::Ready(None);
         };
         shared.message_taken(ack.and_then(Ack::take), reopened);
         Poll::Ready(Some(message))
-    }
-
-    /// The next message as it came, and whether its queue was full and now has room.
-    pub(crate) fn poll_delivery(&self, cx: &mut Context<'_>) -> Poll<Option<(Delivery, bool)>> {
-        let coop = ready!(coop::poll_proceed(cx));
-        let taken = ready!(self.queue.poll_take(cx));
-        coop.made_progress();
-        Poll::Ready(taken.map(|taken| (taken.item, taken.reopened)))
     }
 }
 
@@ -163,6 +201,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         // The last handle ends the client, and with it the connection; the session may be wanted as it is.
         if !self.left && Arc::strong_count(&self.alive) > 1 {
+            self.leave();
             self.alive.shared.tell(Command::Leave(self.holder, None));
         }
     }

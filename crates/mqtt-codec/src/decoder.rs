@@ -90,6 +90,13 @@ impl Decoder {
         }
     }
 
+    /// Bytes that the packet at the front of `input` lacks; 0 if it is complete, or not so much of it is there that it
+    /// says how long it is.
+    pub fn missing(&self, input: &[u8]) -> usize {
+        let header = self.version.and_then(|version| FixedHeader::read(input, version).ok().flatten());
+        header.map_or(0, |header| header.size.saturating_sub(input.len()))
+    }
+
     /// Takes a PUBLISH off the front of `input` that [`decode`](Self::decode) has refused because its topic name is none, for
     /// those who would rather miss a message than the connection. Says how it is to be acknowledged. `None`, and
     /// nothing is taken, if something else is wrong with it.

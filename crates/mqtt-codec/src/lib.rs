@@ -70,6 +70,7 @@ pub mod decisions;
 mod decoder;
 mod error;
 mod frame;
+mod name_bytes;
 mod packet;
 mod properties;
 mod properties_builder;

@@ -270,6 +270,14 @@ pub(crate) fn properties(input: &[u8], place: Place) -> Parsed<'_, Checked<'_>> 
 }
 
 fn some_properties(input: &[u8], place: Place) -> Parsed<'_, Checked<'_>> {
+    const IDENTIFIER: u8 = PropertyId::SubscriptionIdentifier as u8;
+    // All that most messages carry from a server that was given subscription identifiers.
+    if let [2, rest @ ..] = input
+        && let Some((block @ [IDENTIFIER, 1..0x80], rest)) = rest.split_at_checked(2)
+        && place.allowed() & SUBSCRIPTION_IDENTIFIER != 0
+    {
+        return Ok((rest, Checked { block, seen: SUBSCRIPTION_IDENTIFIER }));
+    }
     let (rest, len) = variable_byte_integer(input, Field::PropertyLength)?;
     let (rest, block) = wire::take(rest, len as usize, Field::PropertyLength)?;
     let seen = check(block, place)?;
@@ -412,7 +420,11 @@ impl<'a> Properties<'a> {
 
     /// The subscription identifiers, in wire order: at most one in SUBSCRIBE, any number in a server's PUBLISH.
     pub fn subscription_identifiers(self) -> impl Iterator<Item = u32> + Clone + 'a {
-        self.raw().filter(|raw| raw.id == PropertyId::SubscriptionIdentifier as u8).filter_map(Raw::variable)
+        // No adaptors: this is asked of each message that a server sends.
+        let mut raw = self.raw();
+        core::iter::from_fn(move || {
+            raw.find(|raw| raw.id == PropertyId::SubscriptionIdentifier as u8)?.variable()
+        })
     }
 
     /// The user properties, in wire order.

@@ -39,7 +39,7 @@ impl Text {
 
 /// What the three checked strings have in common: `$check` says what makes one.
 macro_rules! checked_string {
-    ($name:ident, $error:ident, $check:path) => {
+    ($name:ident($bytes:ident), $error:ident, $check:path) => {
         impl $name {
             /// Checks a string that lives as long as the program; copies nothing.
             pub fn from_static(text: &'static str) -> Result<Self, $error> {
@@ -51,14 +51,24 @@ macro_rules! checked_string {
                 $crate::text::trusted_str(&self.0)
             }
 
+            /// Bytes of the string.
+            pub fn len(&self) -> usize {
+                self.0.len()
+            }
+
+            /// Whether it has no character.
+            pub fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
             /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
             pub(crate) fn as_checked(&self) -> &[u8] {
                 &self.0
             }
 
-            /// The bytes of the string, without a copy.
+            /// The bytes of the string, without a copy unless it is short.
             pub fn into_bytes(self) -> Bytes {
-                self.0
+                self.0.into()
             }
         }
 
@@ -66,7 +76,7 @@ macro_rules! checked_string {
             type Error = $error;
             fn try_from(bytes: Bytes) -> Result<Self, $error> {
                 $check(&bytes)?;
-                Ok(Self(bytes))
+                Ok(Self(bytes.into()))
             }
         }
 
@@ -80,7 +90,8 @@ macro_rules! checked_string {
         impl TryFrom<&str> for $name {
             type Error = $error;
             fn try_from(text: &str) -> Result<Self, $error> {
-                Self::try_from(Bytes::copy_from_slice(text.as_bytes()))
+                $check(text.as_bytes())?;
+                Ok(Self($bytes::copy_from_slice(text.as_bytes())))
             }
         }
 
@@ -112,7 +123,7 @@ macro_rules! checked_string {
 }
 pub(crate) use checked_string;
 
-checked_string!(Text, TextError, check_whole);
+checked_string!(Text(Bytes), TextError, check_whole);
 
 /// The string in bytes that were checked before. Reading UTF-8 again is what it costs to do without `unsafe`.
 pub(crate) fn trusted_str(bytes: &[u8]) -> &str {

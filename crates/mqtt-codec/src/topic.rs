@@ -1,5 +1,6 @@
 //! Topic names and topic filters, section 4.7, and shared subscriptions, section 4.8.2.
 
+use crate::name_bytes::NameBytes;
 use crate::text::{
     Scan, TextError, check_len, check_text, check_text_slowly, checked_string, scan, scan_filter, trusted_str,
 };
@@ -35,9 +36,9 @@ pub enum TopicError {
 
 /// The name of a topic: what a PUBLISH goes to. One character or more, no wildcard, at most 65,535 bytes.
 ///
-/// Cheap to clone: it shares the buffer that it was made of or decoded from.
+/// Cheap to clone: it shares the buffer that it was made of or decoded from, unless it is short; then it lies in place.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicName(Bytes);
+pub struct TopicName(NameBytes);
 
 /// A topic filter: what a subscription asks for, maybe with wildcards, maybe `$share/NAME/FILTER`.
 ///
@@ -86,9 +87,10 @@ impl TopicName {
         Topic(&self.0)
     }
 
-    /// Wraps bytes that a decoder has checked.
-    pub(crate) const fn from_checked(bytes: Bytes) -> Self {
-        Self(bytes)
+    /// Wraps a part of a frame that a decoder has checked.
+    #[inline]
+    pub(crate) fn from_checked(frame: &Bytes, name: &[u8]) -> Self {
+        Self(NameBytes::part_of(frame, name))
     }
 }
 
@@ -139,8 +141,8 @@ fn filter_matches(filter: &[u8], topic: &[u8]) -> bool {
     levels.next().is_none()
 }
 
-checked_string!(TopicName, TopicError, check_name);
-checked_string!(TopicFilter, TopicError, check_filter);
+checked_string!(TopicName(NameBytes), TopicError, check_name);
+checked_string!(TopicFilter(Bytes), TopicError, check_filter);
 
 /// What a shared subscription begins with.
 const SHARE: &str = "$share/";

@@ -2,7 +2,6 @@
 //! `[MQTT-3.3.2-7]`, and the two directions know nothing of each other.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::num::NonZeroU16;
 use mqtt_codec::{Topic, TopicName};
 
@@ -120,5 +119,5 @@ impl ReceivingAliases {
 
 /// A copy that does not hold on to the buffer that the topic was read into.
 pub(crate) fn detached(topic: &TopicName) -> TopicName {
-    TopicName::try_from(Bytes::copy_from_slice(topic.as_bytes())).unwrap_or_else(|_| topic.clone())
+    TopicName::try_from(topic.as_str()).unwrap_or_else(|_| topic.clone())
 }

@@ -42,6 +42,7 @@ impl Answers {
     }
 
     /// The answer to a message, as the application gave it.
+    #[inline(always)]
     pub(crate) fn push_verdict(&mut self, packet: PacketType, id: PacketId, verdict: Verdict, closes: bool) {
         let Verdict { reason, properties } = verdict;
         self.0.push_back(Answer { packet, id, reason, properties, closes });
@@ -69,18 +70,29 @@ impl Answers {
             closed += usize::from(closes);
             // Before 5.0 an acknowledgement has no reason.
             let reason = if version.is_v5() { reason } else { ReasonCode::SUCCESS };
-            let mut ack = Ack::with_reason(id, reason);
-            if let Some(properties) = properties {
-                ack.properties = *properties;
-                // What would make it too large for the server is left out `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]`
-                // `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]`.
-                if negotiated.check_size(ack.encoded_len(version)).is_err() {
-                    ack.properties = PropertiesBuf::new();
-                }
-            }
+            let ack = match properties {
+                None => Ack::with_reason(id, reason),
+                Some(properties) => with_properties(id, reason, *properties, negotiated),
+            };
             // It cannot fail: only what the packet may carry comes here.
             let _ = ack.encode(packet, version, out);
         }
         closed
+    }
+}
+
+/// What would make it too large for the server is left out `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]` `[MQTT-3.5.2-2]`
+/// `[MQTT-3.5.2-3]`.
+#[cold]
+fn with_properties(
+    id: PacketId,
+    reason: ReasonCode,
+    properties: PropertiesBuf,
+    negotiated: &Negotiated,
+) -> Ack {
+    let ack = Ack { id, reason, properties };
+    match negotiated.check_size(ack.encoded_len(negotiated.version)) {
+        Ok(()) => ack,
+        Err(_) => Ack::with_reason(id, reason),
     }
 }

@@ -7,7 +7,7 @@ use crate::link::Phase;
 use crate::session::Session;
 use crate::time::Instant;
 use bytes::BytesMut;
-use mqtt_codec::{DecodeError, Delivery, Disconnect, Field, Packet, PacketType, Publish, ReasonCode};
+use mqtt_codec::{DecodeError, Delivery, Disconnect, Field, Packet, PacketType, Publish, QoS, ReasonCode};
 
 impl Session {
     pub(crate) fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), ProtocolError> {
@@ -17,7 +17,14 @@ impl Session {
         }
         let (config, table, reports) = (&self.config, &mut self.table, &mut self.reports);
         match packet {
-            Packet::Publish(publish) => self.handle_publish(publish)?,
+            Packet::Publish(publish) => {
+                let qos = publish.qos();
+                self.handle_publish(publish)?;
+                if qos < QoS::ExactlyOnce {
+                    // Its answer waits for the application.
+                    return Ok(());
+                }
+            }
             Packet::PubAck(ack) => {
                 config.check_problem_information(PacketType::PubAck, ack.properties.view())?;
                 self.outbound.handle_puback(ack, &mut link.window, table, reports);
@@ -61,8 +68,7 @@ impl Session {
     /// when it is sure what the message is and that it is new.
     fn handle_publish(&mut self, publish: Publish) -> Result<(), ProtocolError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let properties = publish.properties_buf();
-        let topic = link.resolve_topic(&publish, &properties)?;
+        let topic = link.resolve_topic(&publish)?;
         let delivery = publish.delivery();
         if delivery.qos() > link.negotiated.maximum_qos
             && !link.resumed
@@ -87,7 +93,7 @@ impl Session {
             qos: delivery.qos(),
             retain: publish.retain(),
             dup: delivery.dup(),
-            properties,
+            properties: publish.properties_buf(),
             payload: publish.into_payload(),
         };
         self.reports.events.push_back(Event::Message(message, token));

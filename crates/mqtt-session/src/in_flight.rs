@@ -87,16 +87,17 @@ const REST: usize = 16;
 /// The table: a slot for each identifier that was ever used, and the slots of each order linked in a ring.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    /// First the heads of the rings, which close them and hold nothing: with them no slot is a first or last one
-    /// that needs care. Then identifier 1 and so on.
-    slots: Vec<Slot>,
+    /// From identifier 1 on.
+    slots: Vec<Option<Awaiting>>,
+    /// First the heads of the rings, which close them: with them no slot is a first or last one that needs care. Then
+    /// the slots.
+    links: Vec<Links>,
     lens: [usize; Order::ALL.len()],
 }
 
-#[derive(Debug)]
-struct Slot {
-    awaiting: Option<Awaiting>,
-    /// The places of its neighbours in the ring.
+/// The places of its neighbours in the ring.
+#[derive(Clone, Copy, Debug)]
+struct Links {
     previous: u32,
     next: u32,
 }
@@ -116,7 +117,7 @@ impl Vacant<'_> {
     #[inline(always)]
     pub(crate) fn insert(self, awaiting: Awaiting) {
         let Self { table, id } = self;
-        if place(id) == table.slots.len() {
+        if index(id) == table.slots.len() {
             table.add_slot();
         }
         table.put(id, awaiting, Order::Free);
@@ -125,13 +126,13 @@ impl Vacant<'_> {
 
 impl InFlight {
     pub(crate) fn new() -> Self {
-        let head = |order| Slot { awaiting: None, previous: order as u32, next: order as u32 };
-        Self { slots: Order::ALL.map(head).into(), lens: [0; Order::ALL.len()] }
+        let head = |order| Links { previous: order as u32, next: order as u32 };
+        Self { slots: Vec::new(), links: Order::ALL.map(head).into(), lens: [0; Order::ALL.len()] }
     }
 
     /// Puts an exchange of an earlier life under its identifier, last in its order.
     pub(crate) fn restore(&mut self, id: PacketId, awaiting: Awaiting) {
-        while self.slots.len() <= place(id) {
+        while self.slots.len() <= index(id) {
             self.add_slot();
         }
         let order = self.get(id).map_or(Order::Free, Awaiting::order);
@@ -140,7 +141,7 @@ impl InFlight {
 
     /// All exchanges, in no particular order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Awaiting> {
-        self.slots.iter_mut().filter_map(|slot| slot.awaiting.as_mut())
+        self.slots.iter_mut().flatten()
     }
 
     /// Exchanges in this order.
@@ -150,7 +151,7 @@ impl InFlight {
 
     /// A free identifier; `None` while all 65,535 are taken.
     pub(crate) fn vacant(&mut self) -> Option<Vacant<'_>> {
-        let used = self.slots.len() - Order::ALL.len();
+        let used = self.slots.len();
         let fresh = || u16::try_from(used + 1).ok().and_then(PacketId::new);
         let free = self.first(Order::Free);
         let id = if used < REST { fresh().or(free) } else { free.or_else(fresh) }?;
@@ -158,25 +159,25 @@ impl InFlight {
     }
 
     pub(crate) fn get(&self, id: PacketId) -> Option<&Awaiting> {
-        self.slots.get(place(id))?.awaiting.as_ref()
+        self.slots.get(index(id))?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, id: PacketId) -> Option<&mut Awaiting> {
-        self.slots.get_mut(place(id))?.awaiting.as_mut()
+        self.slots.get_mut(index(id))?.as_mut()
     }
 
     /// Ends an exchange that stands in this order; its identifier is free.
     #[inline(always)]
     pub(crate) fn free(&mut self, id: PacketId, order: Order) {
-        if let Some(slot) = self.slots.get_mut(place(id)) {
-            slot.awaiting = None;
+        if let Some(slot) = self.slots.get_mut(index(id)) {
+            *slot = None;
             self.change_order(id, order, Order::Free);
         }
     }
 
     /// Ends an exchange and hands out what stood under its identifier.
     pub(crate) fn remove(&mut self, id: PacketId) -> Option<Awaiting> {
-        let awaiting = self.slots.get_mut(place(id))?.awaiting.take()?;
+        let awaiting = self.slots.get_mut(index(id))?.take()?;
         self.change_order(id, awaiting.order(), Order::Free);
         Some(awaiting)
     }
@@ -189,12 +190,12 @@ impl InFlight {
     }
 
     pub(crate) fn first(&self, order: Order) -> Option<PacketId> {
-        self.slots.get(order as usize).and_then(|head| id(head.next))
+        self.links.get(order as usize).and_then(|head| id(head.next))
     }
 
     /// The one behind this in its order.
     pub(crate) fn after(&self, this: PacketId) -> Option<PacketId> {
-        self.slots.get(place(this)).and_then(|slot| id(slot.next))
+        self.links.get(place(this)).and_then(|links| id(links.next))
     }
 
     /// Ends the first, or the last, exchange of an order.
@@ -203,14 +204,14 @@ impl InFlight {
     }
 
     pub(crate) fn pop_last(&mut self, order: Order) -> Option<Awaiting> {
-        let last = self.slots.get(order as usize).and_then(|head| id(head.previous))?;
+        let last = self.links.get(order as usize).and_then(|head| id(head.previous))?;
         self.remove(last)
     }
 
     /// The PUBLISHes without an answer, the last sent first.
     pub(crate) fn publishes(&self) -> impl Iterator<Item = (PacketId, &Outgoing)> {
         let head = Order::Publishes as u32;
-        let before = |place: u32| self.slots.get(place as usize).map(|slot| slot.previous);
+        let before = |place: u32| self.links.get(place as usize).map(|links| links.previous);
         let places = core::iter::successors(before(head), move |place| before(*place));
         places.take_while(move |place| *place != head).filter_map(|place| {
             let id = id(place)?;
@@ -225,16 +226,17 @@ impl InFlight {
     #[inline(always)]
     fn put(&mut self, id: PacketId, awaiting: Awaiting, order: Order) {
         let next = awaiting.order();
-        if let Some(slot) = self.slots.get_mut(place(id)) {
-            slot.awaiting = Some(awaiting);
+        if let Some(slot) = self.slots.get_mut(index(id)) {
+            *slot = Some(awaiting);
         }
         self.change_order(id, order, next);
     }
 
     /// A slot for the next identifier, which is free.
     fn add_slot(&mut self) {
-        let place = self.slots.len() as u32;
-        self.slots.push(Slot { awaiting: None, previous: place, next: place });
+        let place = self.links.len() as u32;
+        self.slots.push(None);
+        self.links.push(Links { previous: place, next: place });
         self.lens[Order::Free as usize] += 1;
         self.link_last(place, Order::Free);
     }
@@ -242,12 +244,12 @@ impl InFlight {
     #[inline(always)]
     fn change_order(&mut self, id: PacketId, from: Order, to: Order) {
         let place = place(id) as u32;
-        let Some(&Slot { previous, next, .. }) = self.slots.get(place as usize) else { return };
-        if let Some(slot) = self.slots.get_mut(previous as usize) {
-            slot.next = next;
+        let Some(&Links { previous, next }) = self.links.get(place as usize) else { return };
+        if let Some(links) = self.links.get_mut(previous as usize) {
+            links.next = next;
         }
-        if let Some(slot) = self.slots.get_mut(next as usize) {
-            slot.previous = previous;
+        if let Some(links) = self.links.get_mut(next as usize) {
+            links.previous = previous;
         }
         self.lens[from as usize] -= 1;
         self.lens[to as usize] += 1;
@@ -258,23 +260,28 @@ impl InFlight {
     #[inline(always)]
     fn link_last(&mut self, place: u32, order: Order) {
         let head = order as u32;
-        let Some(slot) = self.slots.get_mut(head as usize) else { return };
-        let last = core::mem::replace(&mut slot.previous, place);
-        if let Some(slot) = self.slots.get_mut(last as usize) {
-            slot.next = place;
+        let Some(links) = self.links.get_mut(head as usize) else { return };
+        let last = core::mem::replace(&mut links.previous, place);
+        if let Some(links) = self.links.get_mut(last as usize) {
+            links.next = place;
         }
-        if let Some(slot) = self.slots.get_mut(place as usize) {
-            (slot.previous, slot.next) = (last, head);
+        if let Some(links) = self.links.get_mut(place as usize) {
+            *links = Links { previous: last, next: head };
         }
     }
 }
 
 /// Where the slot of an identifier is.
+const fn index(id: PacketId) -> usize {
+    id.get() as usize - 1
+}
+
+/// Where its links are.
 const fn place(id: PacketId) -> usize {
     id.get() as usize + Order::ALL.len() - 1
 }
 
-/// The identifier whose slot is here; `None` for a head.
+/// The identifier whose links are here; `None` for a head.
 fn id(place: u32) -> Option<PacketId> {
     let before = place.checked_sub(Order::ALL.len() as u32)?;
     PacketId::new(before as u16 + 1)

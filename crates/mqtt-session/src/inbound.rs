@@ -88,18 +88,17 @@ impl Receiving {
     /// message holds back `[MQTT-4.6.0-2]`.
     #[inline(always)]
     fn accept(&mut self, number: u64, verdict: Verdict, answers: &mut Answers) {
-        let Some(place) = number.checked_sub(self.first_puback).and_then(|place| usize::try_from(place).ok())
-        else {
-            return;
-        };
-        let Some(owed) = self.pubacks.get_mut(place) else { return };
+        let Some(place) = number.checked_sub(self.first_puback) else { return };
         if place > 0 {
-            owed.accepted = Some(verdict);
+            let owed = usize::try_from(place).ok().and_then(|place| self.pubacks.get_mut(place));
+            if let Some(owed) = owed {
+                owed.accepted = Some(verdict);
+            }
             return;
         }
-        answers.push_verdict(PacketType::PubAck, owed.id, verdict, true);
-        self.pubacks.pop_front();
+        let Some(Owed { id, .. }) = self.pubacks.pop_front() else { return };
         self.first_puback += 1;
+        answers.push_verdict(PacketType::PubAck, id, verdict, true);
         while let Some(Owed { id, accepted }) = self.pubacks.front_mut()
             && let Some(verdict) = accepted.take()
         {
@@ -234,6 +233,7 @@ impl Inbound {
 /// The code itself, if the packet may carry it, else the general one.
 fn sendable(reason: ReasonCode, packet: PacketType) -> ReasonCode {
     match reason {
+        ReasonCode::SUCCESS => reason,
         reason if reason.is_allowed_in(packet, Some(Sender::Client)) => reason,
         reason if reason.is_error() => ReasonCode::UNSPECIFIED_ERROR,
         _ => ReasonCode::SUCCESS,

@@ -16,8 +16,7 @@ use crate::time::{Instant, earlier};
 use crate::window::Window;
 use alloc::collections::VecDeque;
 use mqtt_codec::{
-    Auth, Decoder, Disconnect, MAX_PACKET_SIZE, Packet, Properties, PropertiesBuf, Publish, Text, TopicName,
-    WireBuf,
+    Auth, Decoder, Disconnect, MAX_PACKET_SIZE, Packet, Properties, Publish, Text, TopicName, WireBuf,
 };
 
 /// One connection.
@@ -138,22 +137,20 @@ impl Link {
     }
 
     /// The topic of a received PUBLISH, with its alias resolved or remembered.
-    pub(crate) fn resolve_topic(
-        &mut self,
-        publish: &Publish,
-        properties: &PropertiesBuf,
-    ) -> Result<TopicName, ProtocolError> {
-        let alias = if properties.is_empty() { None } else { properties.view().topic_alias() };
-        match (publish.topic_name(), alias) {
-            (Some(topic), None) => Ok(topic),
-            (topic, alias) => {
-                let alias = alias.unwrap_or(0);
-                self.received_aliases.resolve(alias, topic).map_err(|error| match error {
-                    AliasError::AboveMaximum => ProtocolError::TopicAliasInvalid(alias),
-                    AliasError::Unknown => ProtocolError::TopicAliasUnknown(alias),
-                })
-            }
+    #[inline(always)]
+    pub(crate) fn resolve_topic(&mut self, publish: &Publish) -> Result<TopicName, ProtocolError> {
+        match publish.topic_alias() {
+            Some(alias) => self.resolve_alias(alias, publish),
+            None => publish.topic_name().ok_or(ProtocolError::TopicAliasUnknown(0)),
         }
+    }
+
+    #[inline(never)]
+    fn resolve_alias(&mut self, alias: u16, publish: &Publish) -> Result<TopicName, ProtocolError> {
+        self.received_aliases.resolve(alias, publish.topic_name()).map_err(|error| match error {
+            AliasError::AboveMaximum => ProtocolError::TopicAliasInvalid(alias),
+            AliasError::Unknown => ProtocolError::TopicAliasUnknown(alias),
+        })
     }
 
     /// Breaks the silence. Behind bytes that wait to be written a ping is not needed, or of no use: if they

@@ -338,11 +338,7 @@ impl Outbound {
         table: &mut InFlight,
         reports: &mut Reports,
     ) {
-        if let Some(Awaiting::Publish(sent)) = table.get(ack.id)
-            && sent.message.qos == QoS::AtLeastOnce
-        {
-            self.end(ack, window, table, reports);
-        }
+        self.end(ack, QoS::AtLeastOnce, window, table, reports);
     }
 
     /// PUBREC: the server has the message, or refuses it. A success is answered by PUBREL, now and each time
@@ -359,7 +355,7 @@ impl Outbound {
         match table.get(id) {
             Some(Awaiting::Publish(sent)) if sent.message.qos == QoS::ExactlyOnce => {
                 if reason.is_error() {
-                    self.end(ack, &mut link.window, table, reports);
+                    self.end(ack, QoS::ExactlyOnce, &mut link.window, table, reports);
                     return;
                 }
                 link.window.take(id, table);
@@ -509,12 +505,14 @@ impl Outbound {
         self.look_for_expired = None;
     }
 
-    /// Ends the exchange of a PUBLISH with what its acknowledgement says.
+    /// Ends the exchange of a PUBLISH of this QoS with what its acknowledgement says, if there is one.
     #[inline]
-    fn end(&mut self, ack: Ack, window: &mut Window, table: &mut InFlight, reports: &mut Reports) {
+    fn end(&mut self, ack: Ack, qos: QoS, window: &mut Window, table: &mut InFlight, reports: &mut Reports) {
         let Ack { id, reason, properties } = ack;
-        window.take(id, table);
-        if let Some(Awaiting::Publish(sent)) = table.get(id) {
+        if let Some(Awaiting::Publish(sent)) = table.get(id)
+            && sent.message.qos == qos
+        {
+            window.take(id, table);
             if sent.sent_on == Some(window.link) {
                 window.close_one();
             }

@@ -39,11 +39,11 @@ impl Queue {
 
     #[inline(always)]
     pub(crate) fn push_back(&mut self, queued: Outgoing) {
-        let number = self.first.wrapping_add(self.messages.len() as u64);
         self.messages.push_back(queued);
         if let Some(latest) = &mut self.latest
             && let Some(queued) = self.messages.back()
         {
+            let number = self.first.wrapping_add(self.messages.len() as u64 - 1);
             latest.insert(queued.message.topic.clone(), number);
         }
     }

@@ -127,6 +127,12 @@ impl Session {
         }
     }
 
+    /// Bytes that the packet lacks whose beginning [`handle_input`](Self::handle_input) has left in `input`; 0 if there is
+    /// none, or its header is not complete. For a driver that wants to read them into one buffer.
+    pub fn missing(&self, input: &[u8]) -> usize {
+        self.link.as_ref().map_or(0, |link| link.decoder.missing(input))
+    }
+
     /// So many bytes of what [`poll_transmit`](Self::poll_transmit) yielded on this connection were written
     /// to the transport. QoS 0 messages complete here, and keep alive counts from here. A driver that never
     /// calls this pings without need and never completes a QoS 0 message.

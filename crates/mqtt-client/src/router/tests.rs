@@ -39,7 +39,8 @@ impl Rig {
     }
 
     /// The topics that each subscription got, in the order of their numbers.
-    fn got(&self) -> Vec<(u64, String)> {
+    fn got(&mut self) -> Vec<(u64, String)> {
+        self.router.flush(&mut self.effects);
         let mut got = Vec::new();
         for (&number, inbox) in &self.inboxes {
             while let Poll::Ready(Some(taken)) =
@@ -280,6 +281,34 @@ fn a_message_under_an_identifier_that_was_replaced() {
     assert_eq!(rig.got(), took(&[(3, "y")]));
 }
 
+/// The next message goes where the last one went only as long as nothing has changed in between.
+#[test]
+fn in_a_row_each_message_goes_where_it_would_alone() {
+    for identifier in [None, Some(7)] {
+        let mut rig = Rig::new();
+        let with = identifier.as_slice();
+        rig.subscribe(1, &["a"], identifier);
+        rig.deliver("a", with);
+        rig.deliver("a", with);
+        // One more holder, and one less.
+        rig.subscribe(2, &["a"], identifier);
+        rig.deliver("a", with);
+        rig.remove(1);
+        rig.deliver("a", with);
+        rig.deliver("a", with);
+        // Another subscription in between.
+        rig.subscribe(3, &["b"], Some(9));
+        rig.deliver("b", &[9]);
+        rig.deliver("a", with);
+        rig.deliver("c", &[]);
+        rig.router.refuse(HolderId(2), &filter("a"));
+        rig.deliver("a", &[]);
+        let got = rig.got();
+        assert_eq!([1, 2, 3].map(|number| got.iter().filter(|(of, _)| *of == number).count()), [0, 4, 1]);
+        assert_eq!(rig.effects.unclaimed, 2, "nobody takes the last ones");
+    }
+}
+
 /// Applications may choose identifiers, and even one for several subscriptions: then their filters decide.
 #[test]
 fn subscriptions_that_share_an_identifier() {
@@ -301,9 +330,11 @@ fn in_a_squeeze_qos_0_is_dropped_beyond_twice_the_bound() {
     for _ in 0..20 {
         rig.deliver("a", &[]);
     }
+    rig.router.flush(&mut rig.effects);
     assert_eq!(rig.inboxes[&1].queue.dropped(), 0, "what one read brings is kept");
     let message = Message::new(TopicName::try_from("a").unwrap(), Bytes::new());
     rig.router.deliver(message, None, true, &mut rig.effects);
+    rig.router.flush(&mut rig.effects);
     assert_eq!(rig.inboxes[&1].queue.dropped(), 1);
     assert_eq!((rig.got().len(), rig.effects.filled), (20, 1));
 }

@@ -10,6 +10,7 @@ use core::pin::pin;
 use loom::future::block_on;
 use loom::thread;
 use mqtt_session::Outcome;
+use std::collections::VecDeque;
 
 /// Room for so many messages; those who find none wait.
 fn shared(messages: usize) -> Arc<Shared> {
@@ -216,10 +217,12 @@ fn draining_sees_the_last_answer() {
     });
 }
 
+/// A reader that takes one by one, or ahead: what it got, and whether it made room.
+type Read = fn(&Queue<i32>, &mut VecDeque<i32>) -> Option<(i32, bool)>;
+
 /// The driver stops at a full queue, and goes on when the reader has made room.
-#[test]
-fn a_reader_misses_nothing_and_wakes_a_driver_that_waits_for_it() {
-    model(|| {
+fn reads_all(read: Read) {
+    model(move || {
         let shared = shared(1);
         let queue = Arc::new(Queue::new(1, QueuePolicy::Wait));
         let driver = thread::spawn({
@@ -239,12 +242,32 @@ fn a_reader_misses_nothing_and_wakes_a_driver_that_waits_for_it() {
                 queue.end().into_iter().for_each(Waker::wake);
             }
         });
-        let next = || {
-            let taken = block_on(poll_fn(|cx| queue.poll_take(cx)))?;
-            shared.message_taken(None, taken.reopened);
-            Some(taken.item)
+        let mut ahead = VecDeque::new();
+        let mut next = || {
+            let (item, reopened) = read(&queue, &mut ahead)?;
+            shared.message_taken(None, reopened);
+            Some(item)
         };
         assert_eq!([next(), next(), next()], [Some(0), Some(1), None]);
         driver.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_misses_nothing_and_wakes_a_driver_that_waits_for_it() {
+    reads_all(|queue, _| {
+        let taken = block_on(poll_fn(|cx| queue.poll_take(cx)))?;
+        Some((taken.item, taken.reopened))
+    });
+}
+
+#[test]
+fn a_reader_that_takes_ahead_misses_nothing_either() {
+    reads_all(|queue, ahead| {
+        if ahead.is_empty() {
+            block_on(poll_fn(|cx| queue.poll_ahead(ahead, cx)));
+        }
+        let item = ahead.pop_front()?;
+        Some((item, queue.passed_on(ahead)))
     });
 }

@@ -211,7 +211,7 @@ impl Will {
         }
         let (rest, payload) = binary(rest, Field::WillPayload)?;
         let will = Self {
-            topic: TopicName::from_checked(share(frame, topic)),
+            topic: TopicName::from_checked(frame, topic),
             payload: share(frame, payload),
             qos,
             retain: flags & WILL_RETAIN != 0,

@@ -38,6 +38,7 @@ pub(crate) struct Fields {
     topic_at: u8,
     topic_len: u16,
     id: Option<PacketId>,
+    has_alias: bool,
     /// The properties without their length; they end where the payload begins.
     properties_at: u32,
     payload_at: u32,
@@ -94,6 +95,7 @@ impl Fields {
             topic_at: (header_len + 2) as u8,
             topic_len: topic.len() as u16,
             id,
+            has_alias,
             properties_at: (header_len + properties_at.unwrap_or(payload_at)) as u32,
             payload_at: (header_len + payload_at) as u32,
         })
@@ -134,12 +136,17 @@ impl Publish {
         trusted_str(self.topic_bytes())
     }
 
-    /// The topic name as a value of its own, which shares the frame; `None` if only a topic alias names the topic.
+    /// The topic name as a value of its own, which shares the frame unless it is short; `None` if only a topic alias names the topic.
     #[inline]
     pub fn topic_name(&self) -> Option<TopicName> {
-        let at = usize::from(self.fields.topic_at);
-        let end = at + usize::from(self.fields.topic_len);
-        if at == end { None } else { Some(TopicName::from_checked(self.frame.slice(at..end))) }
+        let name = self.topic_bytes();
+        if name.is_empty() { None } else { Some(TopicName::from_checked(&self.frame, name)) }
+    }
+
+    /// The topic alias; `None` before 5.0.
+    #[inline]
+    pub fn topic_alias(&self) -> Option<u16> {
+        if self.fields.has_alias { self.properties().topic_alias() } else { None }
     }
 
     /// The application message.
