@@ -8,6 +8,7 @@ use crate::connection::Status;
 use crate::credentials::{AskCredentials, Credentials};
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionFault};
+use crate::journal::Journal;
 use crate::plan::{Options, Plan, Protocol};
 use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
@@ -48,6 +49,7 @@ pub fn connect(url: &str) -> ConnectBuilder {
         ask_credentials: None,
         presence: None,
         store: None,
+        journal: None,
         connector: None,
         transports: Transports::default(),
         other_urls: Vec::new(),
@@ -78,6 +80,7 @@ pub struct ConnectBuilder {
     ask_credentials: Option<AskCredentials>,
     presence: Option<Presence>,
     store: Option<Box<dyn Store>>,
+    journal: Option<Box<dyn Journal>>,
     connector: Option<Arc<dyn Connect>>,
     pub(crate) transports: Transports,
     /// Beside the first.
@@ -189,6 +192,12 @@ impl ConnectBuilder {
     /// Tells others whether the client is there; it takes the place of a [`will`](Self::will).
     pub fn presence(mut self, presence: Presence) -> Self {
         self.presence = Some(presence);
+        self
+    }
+
+    /// Takes down what happens to each message, in and out. Without one nothing is taken down.
+    pub fn journal(mut self, journal: impl Journal) -> Self {
+        self.journal = Some(Box::new(journal));
         self
     }
 
@@ -511,6 +520,7 @@ impl ConnectBuilder {
         plan.presence = self.presence;
         plan.durable = self.store.is_some();
         plan.store = self.store;
+        plan.journal = self.journal;
         Ok(plan)
     }
 

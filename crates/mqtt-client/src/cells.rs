@@ -28,6 +28,12 @@ pub(crate) struct Cells {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CellId(usize);
 
+impl CellId {
+    pub(crate) const fn index(self) -> usize {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Cell {
     Free,

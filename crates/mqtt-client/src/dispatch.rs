@@ -26,12 +26,14 @@ impl Driver {
     /// Gives the session what the handles have asked for.
     pub(crate) fn take_requests(&mut self, now: Instant) {
         for answer in self.exchange.acks.drain(..) {
+            self.tap.acknowledged(&answer);
             acknowledge(&mut self.session, answer);
         }
         self.full = self.full.saturating_sub(core::mem::take(&mut self.exchange.reopened));
         if !self.exchange.commands.is_empty() {
             let mut commands = core::mem::take(&mut self.exchange.commands);
             for command in commands.drain(..) {
+                self.tap.taken(&command);
                 // With a store a message is accepted at once, and sent when it is certain how.
                 let stored = self.keeper.is_some() && matches!(command, Command::Publish(..));
                 if self.established || stored {
@@ -55,6 +57,7 @@ impl Driver {
         }
         for cell in self.early.push(now, command) {
             self.observer.dropped();
+            self.tap.turned_back(cell, &Outcome::Dropped);
             self.settle(cell, Fate::Outcome(Outcome::Dropped));
         }
     }
@@ -106,7 +109,10 @@ impl Driver {
                     self.ack_latency.begin(token, self.clock.now());
                 }
             }
-            Err(error) => self.settle(cell, Fate::Refused(error)),
+            Err(error) => {
+                self.tap.turned_back(cell, &Outcome::Refused(error));
+                self.settle(cell, Fate::Refused(error));
+            }
         }
     }
 
@@ -178,6 +184,7 @@ impl Driver {
                     self.complete(token, Outcome::Unknown);
                 }
                 SessionEvent::Message(message, token) => {
+                    self.tap.received(&message, token.as_ref());
                     let squeezed = self.full > 0;
                     self.router.deliver(message, token, squeezed, &mut self.effects);
                 }
@@ -206,7 +213,9 @@ impl Driver {
         if self.ack_latency.measures(token) {
             self.ack_latency.end(self.clock.now(), matches!(outcome, Outcome::Acked { .. }));
         }
-        let Some(request) = self.requests.remove(token) else { return self.note_presence(token, &outcome) };
+        let request = self.requests.remove(token);
+        self.tap.completed(token, request.as_ref(), &outcome);
+        let Some(request) = request else { return self.note_presence(token, &outcome) };
         self.answered += usize::from(outcome != Outcome::Sent);
         if outcome == Outcome::Dropped {
             self.observer.dropped();
@@ -243,6 +252,10 @@ impl Driver {
         self.up_since = Some(now);
         self.identifies = version.is_v5() && subscription_identifier_available;
         self.shared.set_version(version);
+        self.tap.client(&connected.negotiated.client_id);
+        if connected.session_present {
+            self.tap.transmitted(self.session.unanswered(), &self.requests, true);
+        }
         self.shared.responses.connected(self.plan.response_topic.as_ref(), &connected);
         self.shared.set_negotiated(Some(connected.negotiated.clone()));
         self.status.send_modify(|status| {
@@ -272,6 +285,7 @@ impl Driver {
         self.full = (self.full + core::mem::take(&mut effects.filled))
             .saturating_sub(core::mem::take(&mut effects.reopened));
         for answer in effects.acks.drain(..) {
+            self.tap.acknowledged(&answer);
             acknowledge(&mut self.session, answer);
         }
         let dropped = core::mem::take(&mut effects.dropped);

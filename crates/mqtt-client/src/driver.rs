@@ -8,6 +8,7 @@ use crate::early::Early;
 use crate::ending::Over;
 use crate::error::{Closed, ConnectError};
 use crate::gauges::{AckLatency, Gauges};
+use crate::journal::Tap;
 use crate::keeper::Keeper;
 use crate::link::Link;
 use crate::observer::Observer;
@@ -56,6 +57,7 @@ pub(crate) struct Driver {
     pub(crate) told: Told,
     pub(crate) ack_latency: AckLatency,
     pub(crate) observer: Observer,
+    pub(crate) tap: Tap,
     /// A server has accepted this client.
     pub(crate) established: bool,
     /// Who waits for the first connection.
@@ -88,7 +90,7 @@ pub(crate) struct Driver {
 /// # The life of a client
 impl Driver {
     pub(crate) fn new(
-        plan: Plan,
+        mut plan: Plan,
         session: Session,
         shared: Arc<Shared>,
         status: watch::Sender<Status>,
@@ -105,6 +107,7 @@ impl Driver {
             next_identifier: plan.first_identifier(),
             early: Early::new(plan.queue()),
             observer: Observer::new(&plan),
+            tap: Tap::new(plan.journal.take(), plan.client_id()),
             plan,
             session,
             router: Router::new(),
@@ -264,12 +267,15 @@ impl Driver {
                 self.complete(token, outcome);
             }
         }
+        self.exchange.commands.iter().for_each(|command| self.tap.taken(command));
         let early = self.early.take().into_iter().map(|(_, command)| command);
         let unheard = early.chain(self.exchange.commands.drain(..)).filter_map(Command::go_unheard);
         unheard.chain(self.router.end()).for_each(Waker::wake);
         let closed = self.shared.closed().unwrap_or(closed);
         self.announce(&Event::Closed(closed.clone()));
-        self.shared.close(closed, &mut self.exchange);
+        let late = self.shared.close(closed, &mut self.exchange);
+        late.iter().for_each(|command| self.tap.taken(command));
+        late.into_iter().filter_map(Command::go_unheard).for_each(Waker::wake);
         self.shared.responses.lose();
         self.status.send_modify(|status| {
             status.enter(State::Closed, Clock::tokio_now());
@@ -278,6 +284,8 @@ impl Driver {
         if let Some(first) = self.first.take() {
             _ = first.send(Err(ConnectError::Cancelled));
         }
+        // Whoever waits for the end finds a journal that is complete.
+        self.tap.close();
     }
 }
 
@@ -388,9 +396,11 @@ impl Driver {
         let all = link.output.len();
         let mut exhausted = false;
         while !exhausted && link.wants_output() {
-            let before = link.output.len();
+            let (before, in_flight) = (link.output.len(), self.session.in_flight());
             exhausted = !self.session.poll_transmit(now, &mut link.output);
             self.observer.encoded(&link.output, before);
+            let sent = self.session.in_flight().saturating_sub(in_flight);
+            self.tap.transmitted(self.session.unanswered().take(sent), &self.requests, false);
         }
         if let Some(keeper) = &mut self.keeper {
             keeper.collect(&mut self.session, link.output.len() > all);
@@ -551,6 +561,7 @@ impl Driver {
             load.queued += keeper.held();
         }
         self.observer.load(&load);
+        self.tap.flush();
         self.shared.exchange(&mut self.exchange, load, park)
     }
 }

@@ -312,6 +312,7 @@ mod error;
 mod frames;
 mod gauges;
 mod handler;
+mod journal;
 mod keeper;
 mod link;
 mod manual;
@@ -352,6 +353,7 @@ pub use crate::error::{
     SubscribeError, UnsubscribeError, UrlError,
 };
 pub use crate::handler::MessageHandler;
+pub use crate::journal::{Journal, Receipt, Record};
 pub use crate::manual::ManualSubscription;
 pub use crate::plan::Protocol;
 pub use crate::presence::Presence;

@@ -3,6 +3,7 @@
 use crate::authentication::NewAuthenticator;
 use crate::credentials::AskCredentials;
 use crate::error::{ConnectError, OptionFault};
+use crate::journal::Journal;
 use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
@@ -93,6 +94,7 @@ pub(crate) struct Plan {
     pub(crate) store: Option<Box<dyn Store>>,
     /// There is a store.
     pub(crate) durable: bool,
+    pub(crate) journal: Option<Box<dyn Journal>>,
     options: Options,
     /// The versions to try, newest first; the current one stands at `current`.
     versions: Vec<Version>,
@@ -130,6 +132,7 @@ impl Plan {
             presence: None,
             store: None,
             durable: false,
+            journal: None,
             options,
             versions,
             current: 0,

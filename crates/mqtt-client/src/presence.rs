@@ -75,6 +75,9 @@ impl Driver {
         if let Some(presence) = &self.plan.presence {
             // Where the server keeps no messages it has refused the will already.
             self.told.online = self.session.publish(now, presence.message(true)).ok();
+            if let Some(token) = self.told.online {
+                self.tap.publishes(token, || presence.message(true));
+            }
         }
     }
 
@@ -96,7 +99,11 @@ impl Driver {
         match &self.plan.presence {
             Some(presence) if leaving && !self.told.offline && self.session.is_connected() => {
                 self.told.offline = true;
-                self.session.publish(now, presence.message(false)).is_ok()
+                let token = self.session.publish(now, presence.message(false)).ok();
+                if let Some(token) = token {
+                    self.tap.publishes(token, || presence.message(false));
+                }
+                token.is_some()
             }
             _ => false,
         }

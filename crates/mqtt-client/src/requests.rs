@@ -32,6 +32,10 @@ impl Requests {
         self.open.insert(token, request);
     }
 
+    pub(crate) fn get(&self, token: Token) -> Option<&Request> {
+        self.open.get(&token)
+    }
+
     pub(crate) fn remove(&mut self, token: Token) -> Option<Request> {
         let request = self.open.remove(&token)?;
         self.subscribing -= usize::from(!matches!(request, Request::Publish(_)));

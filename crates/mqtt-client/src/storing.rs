@@ -9,7 +9,7 @@ use crate::requests::Request;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt_session::{Instant, Message, StoredMessage};
+use mqtt_session::{Instant, Message, Outcome, StoredMessage};
 use tokio::time::timeout;
 
 /// How long to wait for the store at an end.
@@ -42,7 +42,10 @@ impl Driver {
                 let number = self.session.take_number();
                 keeper.submit(Submitted { number, cell, stored, value });
             }
-            (Err(error), _) => self.settle(cell, Fate::Refused(error)),
+            (Err(error), _) => {
+                self.tap.turned_back(cell, &Outcome::Refused(error));
+                self.settle(cell, Fate::Refused(error));
+            }
             (Ok(_), None) => self.settle(cell, Fate::Closed),
         }
     }
@@ -76,14 +79,20 @@ impl Driver {
 
     fn note_stored(&mut self, now: Instant, news: News) {
         match news {
-            News::Accepted(cell) => self.exchange.accepted.push(cell),
+            News::Accepted(cell) => {
+                self.tap.stored(cell);
+                self.exchange.accepted.push(cell);
+            }
             News::Give(number, cell, stored) => {
                 let token = self.session.publish_stored(now, number, stored);
                 if let Some(cell) = cell {
                     self.requests.insert(token, Request::Publish(cell));
                 }
             }
-            News::Refused(cell, error) => self.settle(cell, Fate::NotStored(error)),
+            News::Refused(cell, error) => {
+                self.tap.turned_back(cell, &Outcome::NotSent);
+                self.settle(cell, Fate::NotStored(error));
+            }
             News::Failing(error) => self.announce(&Event::StoreFailed(error)),
             News::Working => self.announce(&Event::StoreRecovered),
         }

@@ -451,7 +451,8 @@ impl Shared {
     }
 
     /// The driver ends. What it has not answered is settled, whoever waits is woken.
-    pub(crate) fn close(&self, closed: Closed, exchange: &mut Exchange) {
+    /// Returns what nobody takes any more.
+    pub(crate) fn close(&self, closed: Closed, exchange: &mut Exchange) -> Vec<Command> {
         let mut inner = self.lock();
         inner.ended = true;
         inner.closed.get_or_insert(closed);
@@ -474,9 +475,9 @@ impl Shared {
         let dropped = (core::mem::take(&mut inner.acks), inner.parked.take());
         drop(inner);
         drop(dropped);
-        wakers.extend(unheard.into_iter().filter_map(Command::go_unheard));
         wakers.extend(listeners.iter().filter_map(|queue| queue.end()));
         wakers.into_iter().for_each(Waker::wake);
+        unheard
     }
 
     /// A panic under the lock is a bug, but no reason for another one: what the lock guards is whole after each step.

@@ -153,6 +153,26 @@ pub struct AckToken {
 }
 
 impl AckToken {
+    /// The packet identifier of the message.
+    pub const fn packet_id(&self) -> PacketId {
+        self.id
+    }
+
+    /// The quality of service of the message.
+    pub const fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// A number that no other message has which this session has delivered and which waits for its acknowledgement.
+    pub const fn number(&self) -> u64 {
+        // QoS 1 counts on each link, QoS 2 in the life of the session.
+        let place = match self.qos {
+            QoS::ExactlyOnce => self.number << 1 | 1,
+            QoS::AtMostOnce | QoS::AtLeastOnce => self.number << 1,
+        };
+        place ^ (self.link as u64) << 40
+    }
+
     /// The packet that acknowledges the message.
     pub(crate) const fn packet(&self) -> PacketType {
         match self.qos {

@@ -207,6 +207,20 @@ impl InFlight {
         self.remove(last)
     }
 
+    /// The PUBLISHes without an answer, the last sent first.
+    pub(crate) fn publishes(&self) -> impl Iterator<Item = (PacketId, &Outgoing)> {
+        let head = Order::Publishes as u32;
+        let before = |place: u32| self.slots.get(place as usize).map(|slot| slot.previous);
+        let places = core::iter::successors(before(head), move |place| before(*place));
+        places.take_while(move |place| *place != head).filter_map(|place| {
+            let id = id(place)?;
+            match self.get(id)? {
+                Awaiting::Publish(sent) => Some((id, sent)),
+                _ => None,
+            }
+        })
+    }
+
     /// Puts this under an identifier that has stood in `order` so far.
     #[inline(always)]
     fn put(&mut self, id: PacketId, awaiting: Awaiting, order: Order) {

@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::time::Duration;
 use mqtt_codec::{
-    Ack, Auth, Disconnect, EncodeError, PacketType, PropertiesBuf, ReasonCode, Sender, SubscriptionOptions,
-    Text, TopicFilter, Version, WireBuf,
+    Ack, Auth, Disconnect, EncodeError, PacketId, PacketType, PropertiesBuf, ReasonCode, Sender,
+    SubscriptionOptions, Text, TopicFilter, Version, WireBuf,
 };
 
 /// An MQTT client as a state machine: it is told what happened, asked what there is to do, and does nothing
@@ -460,6 +460,13 @@ impl Session {
     /// QoS 1 and 2 messages sent and not acknowledged to the end.
     pub fn in_flight(&self) -> usize {
         self.table.len(Order::Publishes) + self.table.len(Order::Releases)
+    }
+
+    /// The messages of those whose PUBLISH has no answer yet, with their packet identifiers, the last sent first. So, after
+    /// [`poll_transmit`](Self::poll_transmit), what it has sent stands in front: as many as
+    /// [`in_flight`](Self::in_flight) has grown by. On a connection that resumed the session all of them are sent again.
+    pub fn unanswered(&self) -> impl Iterator<Item = (Token, PacketId)> {
+        self.table.publishes().map(|(id, sent)| (sent.token, id))
     }
 
     /// How long the server took for its last answer to a ping on this connection, from the moment the ping was
