@@ -95,7 +95,6 @@ pub enum Record<'a> {
 
 /// What names a message of QoS 1 or 2 that was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct Receipt {
     /// A number that no other message has which waits for its acknowledgement. It means nothing else.
     pub number: u64,

@@ -48,7 +48,12 @@ const ROOMS: &[Room] = &[
         ..Room::new("mqtt-client")
     },
     Room { members: &["mqtt-client"], in_tests: &[TESTKIT], ..Room::new("mqtt-store") },
-    Room { members: &["mqtt-client", "mqtt-store"], in_tests: &[TESTKIT], ..Room::new("mqtt-cli") },
+    Room { members: &["mqtt-client"], in_tests: &[TESTKIT], ..Room::new("mqtt-log") },
+    Room {
+        members: &["mqtt-client", "mqtt-log", "mqtt-store"],
+        in_tests: &[TESTKIT],
+        ..Room::new("mqtt-cli")
+    },
     Room { members: &["mqtt-codec", "mqtt-session"], ..Room::new(TESTKIT) },
     // A scripted server speaks in packets.
     Room { members: &[TESTKIT, "mqtt-codec"], ..Room::new("xtask") },
