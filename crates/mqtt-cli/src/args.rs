@@ -51,10 +51,13 @@ pub(crate) enum Command {
     /// Look at what a client has stored on disk
     #[command(after_help = EXIT_CODES)]
     Store(StoreArgs),
+    /// Show a log of messages, or publish them again
+    #[command(after_help = EXIT_CODES)]
+    Log(crate::log::LogArgs),
 }
 
 /// Whom to talk to and as whom: common to both commands.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// Server to connect to: a name, an address, or a URL such as mqtts://name
@@ -119,15 +122,18 @@ pub(crate) struct ConnectionArgs {
     /// Give up after so many seconds, with exit code 27
     #[arg(short = 'W', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: Option<u64>,
+    /// Write every message, in and out, to the log in this directory, which `mqtt log` shows
+    #[arg(long, value_name = "DIR")]
+    pub(crate) log: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) transport: TransportArgs,
     /// Accepted for mosquitto's sake: small packets are never held back here
     #[arg(long, hide = true)]
-    nodelay: bool,
+    pub(crate) nodelay: bool,
 }
 
 /// How to get there. Each flag of TLS turns TLS on.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Transport")]
 pub(crate) struct TransportArgs {
     /// TLS: trust the authorities in this PEM file, instead of those of the operating system

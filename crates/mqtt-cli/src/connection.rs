@@ -49,6 +49,7 @@ pub(crate) async fn run(
         () = time(options.timeout) => Err(Failure::new(Exit::TimedOut, "the time of -W is over")),
     };
     goodbye(&client, options, report).await;
+    crate::log::finish(options.log.as_ref(), report);
     ended
 }
 

@@ -70,7 +70,8 @@ impl Deliveries {
         while self.settle_one().await {}
     }
 
-    fn fail(&mut self, name: &str, why: &str) {
+    /// Counts and reports a message that was not delivered.
+    pub(crate) fn fail(&mut self, name: &str, why: &str) {
         self.failed += 1;
         self.report.error(format_args!("{name} was not delivered: {why}"));
     }

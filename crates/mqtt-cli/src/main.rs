@@ -1,4 +1,4 @@
-//! The command `mqtt`: `mqtt pub` publishes, `mqtt sub` subscribes. Flags are those of `mosquitto_pub` and
+//! The command `mqtt`: `mqtt pub` publishes, `mqtt sub` subscribes, `mqtt log` shows a log of messages. Flags are those of `mosquitto_pub` and
 //! `mosquitto_sub`; exit codes are listed in the help and in README.md.
 //!
 //! It speaks MQTT over plain TCP; TLS, WebSocket and proxies are not in this version.
@@ -8,6 +8,7 @@ mod connection;
 mod deliveries;
 mod failure;
 mod format;
+mod log;
 mod options;
 mod output;
 mod properties;
@@ -32,12 +33,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return usage::tell(&error),
     };
-    let (name, connection) = match &command {
-        Command::Pub(args) => ("mqtt pub", &args.connection),
-        Command::Sub(args) => ("mqtt sub", &args.connection),
+    let (name, debug, quiet) = match &command {
+        Command::Pub(args) => ("mqtt pub", args.connection.debug, args.connection.quiet),
+        Command::Sub(args) => ("mqtt sub", args.connection.debug, args.connection.quiet),
+        Command::Log(args) => ("mqtt log", args.debug, args.quiet),
         Command::Store(args) => return end(store::run(args), Report::new("mqtt store", false, false)),
     };
-    let report = Report::new(name, connection.debug, connection.quiet);
+    let report = Report::new(name, debug, quiet);
     end(run(command, report), report)
 }
 
@@ -59,6 +61,7 @@ fn run(command: Command, report: Report) -> Result<Exit, Failure> {
             Command::Pub(args) => publish::run(args, report).await,
             Command::Sub(args) => subscribe::run(args, report).await,
             Command::Store(args) => store::run(&args),
+            Command::Log(args) => log::run(args, report).await,
         }
     });
     // Standard input may still be waited for, by a thread that cannot be called off.

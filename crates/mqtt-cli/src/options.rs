@@ -33,6 +33,8 @@ pub(crate) struct Options {
     will: Option<Will>,
     tls: Option<TlsOptions>,
     proxy: Option<String>,
+    /// `--log`.
+    pub(crate) log: Option<mqtt_log::MessageLog>,
 }
 
 impl Options {
@@ -63,6 +65,7 @@ impl Options {
             timeout: args.timeout.map(Duration::from_secs),
             tls: args.transport.tls().then(|| tls(&args.transport)),
             proxy: args.transport.proxy.clone(),
+            log: crate::log::open(args.log.as_deref())?,
             server,
             properties,
             protocol,
@@ -95,6 +98,9 @@ impl Options {
         }
         if let Some(tls) = &self.tls {
             builder = builder.tls(tls.clone());
+        }
+        if let Some(log) = &self.log {
+            builder = builder.journal(log.clone());
         }
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy);
