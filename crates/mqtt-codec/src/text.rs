@@ -52,6 +52,20 @@ macro_rules! checked_string {
             }
 
             /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
+            pub fn as_bytes(&self) -> &[u8] {
+                &self.0
+            }
+
+            /// How many bytes it has.
+            pub const fn len(&self) -> usize {
+                self.0.len()
+            }
+
+            /// Whether it is the empty string.
+            pub const fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
             pub(crate) fn as_checked(&self) -> &[u8] {
                 &self.0
             }
