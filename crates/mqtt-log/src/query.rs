@@ -142,7 +142,9 @@ impl Query {
             and("client_id = ?", id.clone().into());
         }
         if self.failed {
-            terms.push("outcome <> 'sent' AND (outcome <> 'acked' OR reason >= 128)".to_owned());
+            terms.push(
+                "outcome NOT IN ('sent', 'stored') AND (outcome <> 'acked' OR reason >= 128)".to_owned(),
+            );
         }
         (terms.join(" AND "), values)
     }
@@ -358,7 +360,7 @@ impl Iterator for Entries<'_> {
 }
 
 /// `topic_matches(filter, topic)`, section 4.7.
-fn topic_matches(context: &mut Context<'_>) -> rusqlite::Result<bool> {
+fn topic_matches(context: &Context<'_>) -> rusqlite::Result<bool> {
     let filter =
         context.get_or_create_aux(0, |filter| -> Result<_, Box<dyn core::error::Error + Send + Sync>> {
             Ok(TopicFilter::try_from(filter.as_str()?)?)
