@@ -2,10 +2,12 @@
 
 use crate::ack::Answer;
 use crate::cells::CellId;
-use crate::requests::{Request, Requests};
+use crate::requests::{Request, Requests, TokenHasher};
 use crate::submissions::Command;
 use core::fmt;
+use core::hash::BuildHasherDefault;
 use mqtt_session::{AckToken, Message, Outcome, PacketId, ReasonCode, Token};
+use std::collections::HashMap;
 
 /// Takes down what happens to each message of a client, see [`ConnectBuilder::journal`](crate::ConnectBuilder::journal).
 ///
@@ -48,7 +50,8 @@ pub enum Record<'a> {
         /// The client identifier.
         id: &'a str,
     },
-    /// The application, or the client itself for its [`Presence`](crate::Presence), publishes this message.
+    /// The application, or the client itself for its [`Presence`](crate::Presence), publishes this message; or it comes from
+    /// the [store](crate::ConnectBuilder::store), where an earlier run of the program has left it.
     Accepted {
         /// What names the message from now on: 1, 2, 3 and so on.
         number: u64,
@@ -68,8 +71,7 @@ pub enum Record<'a> {
     },
     /// It is known what became of a message: once for each that was accepted. One that was still waiting when the client
     /// ended has [`Outcome::NotSent`] or [`Outcome::Unknown`], with a [store](crate::ConnectBuilder::store)
-    /// [`Outcome::Stored`]; what the next run of the program makes of it is not told. One that could not be stored has
-    /// [`Outcome::NotSent`].
+    /// [`Outcome::Stored`]. One that could not be stored has [`Outcome::NotSent`].
     Completed {
         /// The message.
         number: u64,
@@ -112,8 +114,8 @@ struct Open {
     accepted: u64,
     /// The message whose fate each cell waits for.
     by_cell: Vec<Tapped>,
-    /// Those of messages that the client itself has published, which are few.
-    own: Vec<(Token, u64)>,
+    /// Those of messages that have no cell: the client's own, and those of an earlier run.
+    own: HashMap<Token, u64, BuildHasherDefault<TokenHasher>>,
 }
 
 /// A message that has no outcome yet; 0 if there is none.
@@ -125,10 +127,9 @@ struct Tapped {
 
 impl Tap {
     pub(crate) fn new(journal: Option<Box<dyn Journal>>, client_id: &str) -> Self {
-        let mut tap =
-            Self(journal.map(|journal| {
-                Box::new(Open { journal, accepted: 0, by_cell: Vec::new(), own: Vec::new() })
-            }));
+        let mut tap = Self(journal.map(|journal| {
+            Box::new(Open { journal, accepted: 0, by_cell: Vec::new(), own: HashMap::default() })
+        }));
         if !client_id.is_empty() {
             tap.client(client_id);
         }
@@ -154,11 +155,11 @@ impl Tap {
         });
     }
 
-    /// The client publishes a message of its own.
+    /// The session has a message for which no handle waits: the client's own, or that of an earlier run.
     pub(crate) fn publishes(&mut self, token: Token, message: impl FnOnce() -> Message) {
         self.tell(|open| {
             let number = open.accept(&message());
-            open.own.push((token, number));
+            open.own.insert(token, number);
         });
     }
 
@@ -256,8 +257,7 @@ impl Open {
     }
 
     fn complete_own(&mut self, token: Token, outcome: &Outcome) {
-        if let Some(place) = self.own.iter().position(|(other, _)| *other == token) {
-            let (_, number) = self.own.swap_remove(place);
+        if let Some(number) = self.own.remove(&token) {
             self.journal.record(Record::Completed { number, outcome });
         }
     }
@@ -267,7 +267,7 @@ impl Open {
         match request {
             Some(Request::Publish(cell)) => self.by_cell.get(cell.index()).map(|message| message.number),
             Some(_) => None,
-            None => self.own.iter().find(|(other, _)| *other == token).map(|(_, number)| *number),
+            None => self.own.get(&token).copied(),
         }
     }
 }

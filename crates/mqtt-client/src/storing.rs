@@ -28,10 +28,20 @@ impl Driver {
         let messages = session.in_flight() + session.queued() + keeper.held().messages;
         let damaged = keeper.damaged();
         self.session = session;
+        self.tap_restored();
         self.note_health(&keeper);
         self.keeper = Some(Box::new(keeper));
         self.announce(&Event::Restored { messages, damaged });
         Ok(())
+    }
+
+    /// What an earlier run has accepted is told like what this one accepts.
+    fn tap_restored(&mut self) {
+        let mut messages: Vec<_> = self.session.messages().collect();
+        messages.sort_unstable_by_key(|(token, _)| *token);
+        for (token, message) in messages {
+            self.tap.publishes(token, || message.clone());
+        }
     }
 
     /// A message is to be stored, and thereby accepted.
@@ -84,9 +94,13 @@ impl Driver {
                 self.exchange.accepted.push(cell);
             }
             News::Give(number, cell, stored) => {
+                let restored = cell.is_none().then(|| stored.message().clone());
                 let token = self.session.publish_stored(now, number, stored);
                 if let Some(cell) = cell {
                     self.requests.insert(token, Request::Publish(cell));
+                }
+                if let Some(message) = restored {
+                    self.tap.publishes(token, || message);
                 }
             }
             News::Refused(cell, error) => {

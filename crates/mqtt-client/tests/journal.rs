@@ -212,4 +212,16 @@ async fn what_is_stored_is_told() {
     client.abort();
     client.closed().await;
     assert_eq!(journal.take(), ["client actor", "1: a x", "2: a y", "2: NotSent", "1: Stored"]);
+
+    // The next run finds it, and sends it.
+    let (journal, (mut stage, builder)) = (Lines::default(), Stage::new());
+    disk.set_space(None);
+    let client = builder.store(disk.store()).journal(journal.clone()).start().unwrap();
+    let mut server = stage.accept().await;
+    server.expect_connect().await;
+    server.send(connack()).await;
+    server.expect(publish("a", "x").qos1(1)).await;
+    server.send(puback(1)).await;
+    client.drain(Duration::from_secs(1)).await;
+    assert_eq!(journal.take(), ["client actor", "client actor", "1: a x", "1: sent as 1", "1: acked 0"]);
 }

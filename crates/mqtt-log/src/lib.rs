@@ -58,7 +58,7 @@
 //! | `acked` | QoS 1 and 2: acknowledged by the server; `reason` tells whether it was refused |
 //! | `not_sent` `expired` `dropped` | it never left: the client ended, its expiry interval passed, it gave way in a full queue |
 //! | `unknown` `session_lost` `set_aside` | it left and was not acknowledged: nobody knows whether it arrived |
-//! | `stored` | it is in the store of the client, whose next run sends it; what becomes of it then is not logged |
+//! | `stored` | it is in the store of the client, whose next run sends it; that has a row of its own |
 //! | `refused` | the server's limits forbid it; it never left |
 //!
 //! A received message of QoS 1 or 2 has `acked` when the application has taken it.
