@@ -22,6 +22,8 @@ enum Subject {
     Session,
     /// The client beside other MQTT clients
     E2e,
+    /// What a message log costs the client
+    Log,
 }
 
 /// Starts the script that builds, runs and prints.
@@ -30,6 +32,7 @@ pub(crate) fn run(options: &Options) -> Done {
         Subject::Codec => "codec.py",
         Subject::Session => "session.py",
         Subject::E2e => "e2e.py",
+        Subject::Log => "log.py",
     };
     let home = shell::root().join("benches");
     if !home.join(script).is_file() {

@@ -52,7 +52,6 @@ pub(crate) enum Command {
     #[command(after_help = EXIT_CODES)]
     Store(StoreArgs),
     /// Show a log of messages, or publish them again
-    #[cfg(feature = "log")]
     #[command(after_help = EXIT_CODES)]
     Log(crate::log::LogArgs),
 }
@@ -124,7 +123,6 @@ pub(crate) struct ConnectionArgs {
     #[arg(short = 'W', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: Option<u64>,
     /// Write every message, in and out, to the log in this directory, which `mqtt log` shows
-    #[cfg(feature = "log")]
     #[arg(long, value_name = "DIR")]
     pub(crate) log: Option<PathBuf>,
     #[command(flatten)]

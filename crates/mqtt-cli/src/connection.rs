@@ -49,7 +49,6 @@ pub(crate) async fn run(
         () = time(options.timeout) => Err(Failure::new(Exit::TimedOut, "the time of -W is over")),
     };
     goodbye(&client, options, report).await;
-    #[cfg(feature = "log")]
     crate::log::finish(options.log.as_ref(), report);
     ended
 }

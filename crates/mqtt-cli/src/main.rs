@@ -1,14 +1,12 @@
-//! The command `mqtt`: `mqtt pub` publishes, `mqtt sub` subscribes, `mqtt log` shows a log of messages. Flags are those of `mosquitto_pub` and
-//! `mosquitto_sub`; exit codes are listed in the help and in README.md.
-//!
-//! It speaks MQTT over plain TCP; TLS, WebSocket and proxies are not in this version.
+//! The command `mqtt`: `mqtt pub` publishes, `mqtt sub` subscribes, `mqtt log` shows a log of messages, `mqtt store` what a
+//! client has on disk. Flags are those of `mosquitto_pub` and `mosquitto_sub`; exit codes are listed in the help and in
+//! README.md.
 
 mod args;
 mod connection;
 mod deliveries;
 mod failure;
 mod format;
-#[cfg(feature = "log")]
 mod log;
 mod options;
 mod output;
@@ -37,9 +35,8 @@ fn main() -> ExitCode {
     let (name, debug, quiet) = match &command {
         Command::Pub(args) => ("mqtt pub", args.connection.debug, args.connection.quiet),
         Command::Sub(args) => ("mqtt sub", args.connection.debug, args.connection.quiet),
-        Command::Store(args) => return end(store::run(args), Report::new("mqtt store", false, false)),
-        #[cfg(feature = "log")]
         Command::Log(args) => ("mqtt log", args.debug, args.quiet),
+        Command::Store(args) => return end(store::run(args), Report::new("mqtt store", false, false)),
     };
     let report = Report::new(name, debug, quiet);
     end(run(command, report), report)
@@ -63,7 +60,6 @@ fn run(command: Command, report: Report) -> Result<Exit, Failure> {
             Command::Pub(args) => publish::run(args, report).await,
             Command::Sub(args) => subscribe::run(args, report).await,
             Command::Store(args) => store::run(&args),
-            #[cfg(feature = "log")]
             Command::Log(args) => log::run(args, report).await,
         }
     });

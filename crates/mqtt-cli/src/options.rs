@@ -34,7 +34,6 @@ pub(crate) struct Options {
     tls: Option<TlsOptions>,
     proxy: Option<String>,
     /// `--log`.
-    #[cfg(feature = "log")]
     pub(crate) log: Option<mqtt_log::MessageLog>,
 }
 
@@ -66,7 +65,6 @@ impl Options {
             timeout: args.timeout.map(Duration::from_secs),
             tls: args.transport.tls().then(|| tls(&args.transport)),
             proxy: args.transport.proxy.clone(),
-            #[cfg(feature = "log")]
             log: crate::log::open(args.log.as_deref())?,
             server,
             properties,
@@ -101,7 +99,6 @@ impl Options {
         if let Some(tls) = &self.tls {
             builder = builder.tls(tls.clone());
         }
-        #[cfg(feature = "log")]
         if let Some(log) = &self.log {
             builder = builder.journal(log.clone());
         }

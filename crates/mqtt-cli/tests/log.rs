@@ -1,5 +1,4 @@
 //! `--log` writes a log, `mqtt log` shows it and publishes from it; against mosquitto.
-#![cfg(feature = "log")]
 
 mod common;
 

@@ -267,18 +267,15 @@ impl Driver {
                 self.complete(token, outcome);
             }
         }
+        self.exchange.commands.iter().for_each(|command| self.tap.taken(command));
         let early = self.early.take().into_iter().map(|(_, command)| command);
-        let early = early.inspect(|command| self.tap.unheard(command));
-        let wakers: Vec<Waker> = early.filter_map(Command::go_unheard).collect();
-        let late = self.exchange.commands.drain(..).inspect(|command| self.tap.too_late(command));
-        let unheard = wakers.into_iter().chain(late.filter_map(Command::go_unheard));
+        let unheard = early.chain(self.exchange.commands.drain(..)).filter_map(Command::go_unheard);
         unheard.chain(self.router.end()).for_each(Waker::wake);
-        self.leave_stored();
         let closed = self.shared.closed().unwrap_or(closed);
         self.announce(&Event::Closed(closed.clone()));
-        let later = self.shared.close(closed, &mut self.exchange);
-        later.iter().for_each(|command| self.tap.too_late(command));
-        later.into_iter().filter_map(Command::go_unheard).for_each(Waker::wake);
+        let late = self.shared.close(closed, &mut self.exchange);
+        late.iter().for_each(|command| self.tap.taken(command));
+        late.into_iter().filter_map(Command::go_unheard).for_each(Waker::wake);
         self.shared.responses.lose();
         self.status.send_modify(|status| {
             status.enter(State::Closed, Clock::tokio_now());

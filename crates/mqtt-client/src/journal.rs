@@ -2,11 +2,12 @@
 
 use crate::ack::Answer;
 use crate::cells::CellId;
-use crate::requests::{Request, Requests};
+use crate::requests::{Request, Requests, TokenHasher};
 use crate::submissions::Command;
 use core::fmt;
+use core::hash::BuildHasherDefault;
 use mqtt_session::{AckToken, Message, Outcome, PacketId, ReasonCode, Token};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Takes down what happens to each message of a client, see [`ConnectBuilder::journal`](crate::ConnectBuilder::journal).
 ///
@@ -49,8 +50,8 @@ pub enum Record<'a> {
         /// The client identifier.
         id: &'a str,
     },
-    /// The application, or the client itself for its [`Presence`](crate::Presence), publishes this message; or an earlier
-    /// process did, and it comes from the [store](crate::ConnectBuilder::store).
+    /// The application, or the client itself for its [`Presence`](crate::Presence), publishes this message; or it comes from
+    /// the [store](crate::ConnectBuilder::store), where an earlier run of the program has left it.
     Accepted {
         /// What names the message from now on: 1, 2, 3 and so on.
         number: u64,
@@ -69,7 +70,8 @@ pub enum Record<'a> {
         dup: bool,
     },
     /// It is known what became of a message: once for each that was accepted. One that was still waiting when the client
-    /// ended has [`Outcome::NotSent`], [`Outcome::Unknown`] or [`Outcome::Stored`].
+    /// ended has [`Outcome::NotSent`] or [`Outcome::Unknown`], with a [store](crate::ConnectBuilder::store)
+    /// [`Outcome::Stored`]. One that could not be stored has [`Outcome::NotSent`].
     Completed {
         /// The message.
         number: u64,
@@ -110,27 +112,28 @@ struct Open {
     journal: Box<dyn Journal>,
     /// Messages accepted so far.
     accepted: u64,
-    /// The number of the message whose fate each cell waits for.
-    by_cell: Vec<u64>,
-    /// Those of messages that the client itself has published, which are few.
-    /// Those of messages that nobody waits for, by their tokens: the client itself has published them, or an earlier
-    /// process.
-    own: BTreeMap<u64, u64>,
+    /// The message whose fate each cell waits for.
+    by_cell: Vec<Tapped>,
+    /// Those of messages that have no cell: the client's own, and those of an earlier run.
+    own: HashMap<Token, u64, BuildHasherDefault<TokenHasher>>,
+}
+
+/// A message that has no outcome yet; 0 if there is none.
+#[derive(Clone, Copy, Default)]
+struct Tapped {
+    number: u64,
+    stored: bool,
 }
 
 impl Tap {
     pub(crate) fn new(journal: Option<Box<dyn Journal>>, client_id: &str) -> Self {
         let mut tap = Self(journal.map(|journal| {
-            Box::new(Open { journal, accepted: 0, by_cell: Vec::new(), own: BTreeMap::new() })
+            Box::new(Open { journal, accepted: 0, by_cell: Vec::new(), own: HashMap::default() })
         }));
         if !client_id.is_empty() {
             tap.client(client_id);
         }
         tap
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.is_some()
     }
 
     pub(crate) fn client(&mut self, id: &str) {
@@ -143,28 +146,20 @@ impl Tap {
             if let Command::Publish(message, cell) = command {
                 let number = open.accept(message);
                 if open.by_cell.len() <= cell.index() {
-                    open.by_cell.resize(cell.index() + 1, 0);
+                    open.by_cell.resize(cell.index() + 1, Tapped::default());
                 }
                 if let Some(place) = open.by_cell.get_mut(cell.index()) {
-                    *place = number;
+                    *place = Tapped { number, stored: false };
                 }
             }
         });
     }
 
-    /// The client publishes a message of its own.
+    /// The session has a message for which no handle waits: the client's own, or that of an earlier run.
     pub(crate) fn publishes(&mut self, token: Token, message: impl FnOnce() -> Message) {
         self.tell(|open| {
             let number = open.accept(&message());
-            open.own.insert(token.get(), number);
-        });
-    }
-
-    /// A message that an earlier process has accepted, stored under this number.
-    pub(crate) fn restored(&mut self, stored: u64, message: &Message) {
-        self.tell(|open| {
-            let number = open.accept(message);
-            open.own.insert(stored, number);
+            open.own.insert(token, number);
         });
     }
 
@@ -186,34 +181,25 @@ impl Tap {
 
     /// The session has seen a request through.
     pub(crate) fn completed(&mut self, token: Token, request: Option<&Request>, outcome: &Outcome) {
-        self.tell(|open| {
-            if let Some(number) = open.number(token, request) {
-                open.own.remove(&token.get());
-                open.journal.record(Record::Completed { number, outcome });
-            }
+        self.tell(|open| match request {
+            Some(Request::Publish(cell)) => open.complete(*cell, outcome),
+            Some(_) => {}
+            None => open.complete_own(token, outcome),
         });
     }
 
     /// A message has not come as far as the session.
     pub(crate) fn turned_back(&mut self, cell: CellId, outcome: &Outcome) {
+        self.tell(|open| open.complete(cell, outcome));
+    }
+
+    /// A message is in the store: the next run of the program sends it, if this one does not.
+    pub(crate) fn stored(&mut self, cell: CellId) {
         self.tell(|open| {
-            if let Some(&number) = open.by_cell.get(cell.index()) {
-                open.journal.record(Record::Completed { number, outcome });
+            if let Some(message) = open.by_cell.get_mut(cell.index()) {
+                message.stored = true;
             }
         });
-    }
-
-    /// The client has ended before it came to this request.
-    pub(crate) fn unheard(&mut self, command: &Command) {
-        if let Command::Publish(_, cell) = command {
-            self.turned_back(*cell, &Outcome::NotSent);
-        }
-    }
-
-    /// The request was not even taken over.
-    pub(crate) fn too_late(&mut self, command: &Command) {
-        self.taken(command);
-        self.unheard(command);
     }
 
     pub(crate) fn received(&mut self, message: &Message, token: Option<&AckToken>) {
@@ -236,7 +222,14 @@ impl Tap {
 
     /// Nothing more will happen.
     pub(crate) fn close(&mut self) {
-        self.flush();
+        self.tell(|open| {
+            for message in core::mem::take(&mut open.by_cell).into_iter().filter(|message| message.number > 0)
+            {
+                let outcome = if message.stored { &Outcome::Stored } else { &Outcome::NotSent };
+                open.journal.record(Record::Completed { number: message.number, outcome });
+            }
+            open.journal.flush();
+        });
         self.0 = None;
     }
 
@@ -256,12 +249,25 @@ impl Open {
         number
     }
 
+    fn complete(&mut self, cell: CellId, outcome: &Outcome) {
+        let message = self.by_cell.get_mut(cell.index()).map(core::mem::take);
+        if let Some(Tapped { number: number @ 1.., .. }) = message {
+            self.journal.record(Record::Completed { number, outcome });
+        }
+    }
+
+    fn complete_own(&mut self, token: Token, outcome: &Outcome) {
+        if let Some(number) = self.own.remove(&token) {
+            self.journal.record(Record::Completed { number, outcome });
+        }
+    }
+
     /// The message that a token stands for, if it stands for one.
     fn number(&self, token: Token, request: Option<&Request>) -> Option<u64> {
         match request {
-            Some(Request::Publish(cell)) => self.by_cell.get(cell.index()).copied(),
+            Some(Request::Publish(cell)) => self.by_cell.get(cell.index()).map(|message| message.number),
             Some(_) => None,
-            None => self.own.get(&token.get()).copied(),
+            None => self.own.get(&token).copied(),
         }
     }
 }

@@ -174,16 +174,6 @@ impl Keeper {
         self.work.is_none() && self.next.is_empty()
     }
 
-    /// Requests for messages that are stored, and that the session does not have.
-    pub(crate) fn stored(&self) -> impl Iterator<Item = CellId> {
-        self.requests.iter().map(|(_, cell)| *cell)
-    }
-
-    /// Requests for messages that are not stored yet.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = CellId> {
-        self.writing.messages.iter().chain(&self.next.messages).map(|message| message.cell)
-    }
-
     /// When to try again.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.retry_at

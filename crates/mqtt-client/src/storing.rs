@@ -9,7 +9,7 @@ use crate::requests::Request;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt_session::{Instant, Message, Outcome, Snapshot, StoreKey, StoredMessage};
+use mqtt_session::{Instant, Message, Outcome, StoredMessage};
 use tokio::time::timeout;
 
 /// How long to wait for the store at an end.
@@ -23,28 +23,24 @@ impl Driver {
         let client_id = self.plan.client_id().to_string();
         let (_, overflow) = self.plan.queue();
         let (mut keeper, stored) = Keeper::load(store, client_id, overflow).await?;
-        self.tell_restored(&stored.snapshot);
         let (session, damaged) = self.plan.restore(self.clock.now(), stored.snapshot)?;
         keeper.note_damaged(damaged);
         let messages = session.in_flight() + session.queued() + keeper.held().messages;
         let damaged = keeper.damaged();
         self.session = session;
+        self.tap_restored();
         self.note_health(&keeper);
         self.keeper = Some(Box::new(keeper));
         self.announce(&Event::Restored { messages, damaged });
         Ok(())
     }
 
-    fn tell_restored(&mut self, snapshot: &Snapshot) {
-        if !self.tap.is_open() {
-            return;
-        }
-        for (key, value) in &snapshot.entries {
-            if let StoreKey::Message(number) = *key
-                && let Ok(stored) = StoredMessage::decode(number, value)
-            {
-                self.tap.restored(number, stored.message());
-            }
+    /// What an earlier run has accepted is told like what this one accepts.
+    fn tap_restored(&mut self) {
+        let mut messages: Vec<_> = self.session.messages().collect();
+        messages.sort_unstable_by_key(|(token, _)| *token);
+        for (token, message) in messages {
+            self.tap.publishes(token, || message.clone());
         }
     }
 
@@ -93,14 +89,18 @@ impl Driver {
 
     fn note_stored(&mut self, now: Instant, news: News) {
         match news {
-            News::Accepted(cell) => self.exchange.accepted.push(cell),
+            News::Accepted(cell) => {
+                self.tap.stored(cell);
+                self.exchange.accepted.push(cell);
+            }
             News::Give(number, cell, stored) => {
-                if cell.is_none() {
-                    self.tap.restored(number, stored.message());
-                }
+                let restored = cell.is_none().then(|| stored.message().clone());
                 let token = self.session.publish_stored(now, number, stored);
                 if let Some(cell) = cell {
                     self.requests.insert(token, Request::Publish(cell));
+                }
+                if let Some(message) = restored {
+                    self.tap.publishes(token, || message);
                 }
             }
             News::Refused(cell, error) => {
@@ -134,13 +134,6 @@ impl Driver {
     /// Stores what is left, at the end of the client.
     pub(crate) async fn finish_storing(&mut self) {
         self.store_until(Self::has_stored).await;
-    }
-
-    /// The client ends: what waits on disk is for the next one.
-    pub(crate) fn leave_stored(&mut self) {
-        let Some(keeper) = &self.keeper else { return };
-        keeper.stored().for_each(|cell| self.tap.turned_back(cell, &Outcome::Stored));
-        keeper.pending().for_each(|cell| self.tap.turned_back(cell, &Outcome::NotSent));
     }
 
     async fn store_until(&mut self, done: impl Fn(&Self) -> bool) -> bool {

@@ -453,7 +453,7 @@ impl Shared {
     }
 
     /// The driver ends. What it has not answered is settled, whoever waits is woken.
-    /// Returns what nobody has taken any more.
+    /// Returns what nobody takes any more.
     pub(crate) fn close(&self, closed: Closed, exchange: &mut Exchange) -> Vec<Command> {
         let mut inner = self.lock();
         inner.ended = true;

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::store::Disk;
 use common::{ALL_QOS, PROTOCOLS, Stage, in_memory};
 use core::time::Duration;
 use mqtt_client::{
@@ -198,4 +199,29 @@ async fn an_assigned_name_is_told_when_it_is_known() {
     let client = in_memory(&broker).client_id("").journal(journal.clone()).await.unwrap();
     let name = client.status().negotiated.unwrap().client_id;
     assert_eq!(journal.take(), [format!("client {name}")]);
+}
+
+/// What stays in a store has that for its outcome; what could not be stored was not accepted.
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_is_told() {
+    let (journal, disk, (_stage, builder)) = (Lines::default(), Disk::default(), Stage::new());
+    let client = builder.store(disk.store()).journal(journal.clone()).start().unwrap();
+    drop(client.publish("a", "x").qos(QoS::AtLeastOnce).enqueue().await.unwrap());
+    disk.set_space(Some(0));
+    client.publish("a", "y").qos(QoS::AtLeastOnce).enqueue().await.unwrap_err();
+    client.abort();
+    client.closed().await;
+    assert_eq!(journal.take(), ["client actor", "1: a x", "2: a y", "2: NotSent", "1: Stored"]);
+
+    // The next run finds it, and sends it.
+    let (journal, (mut stage, builder)) = (Lines::default(), Stage::new());
+    disk.set_space(None);
+    let client = builder.store(disk.store()).journal(journal.clone()).start().unwrap();
+    let mut server = stage.accept().await;
+    server.expect_connect().await;
+    server.send(connack()).await;
+    server.expect(publish("a", "x").qos1(1)).await;
+    server.send(puback(1)).await;
+    client.drain(Duration::from_secs(1)).await;
+    assert_eq!(journal.take(), ["client actor", "client actor", "1: a x", "1: sent as 1", "1: acked 0"]);
 }

@@ -62,7 +62,7 @@ macro_rules! checked_string {
             }
 
             /// The bytes of the string, without the second look at their UTF-8 that `as_str` takes.
-            pub(crate) fn as_checked(&self) -> &[u8] {
+            pub fn as_bytes(&self) -> &[u8] {
                 &self.0
             }
 

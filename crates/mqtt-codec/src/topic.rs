@@ -65,7 +65,7 @@ impl<'a> Topic<'a> {
         trusted_str(self.0)
     }
 
-    pub(crate) const fn as_checked(self) -> &'a [u8] {
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
@@ -115,8 +115,8 @@ impl TopicFilter {
     /// The comparison is byte by byte `[MQTT-4.7.3-4]`; a wildcard in the first level takes no topic that begins
     /// with `$` `[MQTT-4.7.2-1]`. A shared subscription matches as the filter behind its share name does.
     pub fn matches(&self, topic: &str) -> bool {
-        let filter = match self.as_checked().strip_prefix(SHARE.as_bytes()) {
-            None => self.as_checked(),
+        let filter = match self.as_bytes().strip_prefix(SHARE.as_bytes()) {
+            None => self.as_bytes(),
             Some(_) => self.filter().as_bytes(),
         };
         filter_matches(filter, topic.as_bytes())

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// A payload above this is not copied by the client's task: it is kept as it is until it is written.
 pub(crate) const LARGE: usize = 1024;
 
+/// Stands for the length of a payload that is kept as it is.
+pub(crate) const KEPT: u32 = u32::MAX;
+
 /// Notes of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -32,12 +35,14 @@ pub(crate) struct Load {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Note {
-    /// A message. With a number, there is more to come of it.
-    Message { number: Option<u64>, at: i64, packet_id: u16, shape: Shape },
+    /// What follows happened at this time.
+    Turn(i64),
+    /// A message. With a number other than 0, there is more to come of it.
+    Message { number: u64, packet_id: u16, shape: Shape },
     /// A message to be sent left under this identifier.
     Transmitted { number: u64, packet_id: u16, dup: bool },
     /// What became of a message.
-    Settled { number: u64, direction: Direction, settlement: Settlement, words: u32 },
+    Settled { number: u64, direction: Direction, fate: Fate, reason: Option<u8>, words: u32 },
     /// Messages that came before and are not acknowledged will not be, or it does not matter.
     Connected,
     /// This source says nothing more.
@@ -51,8 +56,8 @@ pub(crate) struct Shape {
     pub(crate) retain: bool,
     pub(crate) dup: bool,
     pub(crate) topic: u32,
-    /// `None` for a large one.
-    pub(crate) payload: Option<u32>,
+    /// [`KEPT`] for a large one.
+    pub(crate) payload: u32,
     pub(crate) properties: u32,
 }
 
@@ -86,11 +91,13 @@ pub enum Fate {
     SessionLost,
     /// The client could not send it to this server.
     Refused,
+    /// It is in the store of the client, and the next run of the program sends it.
+    Stored,
 }
 
 impl Fate {
     /// All that there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sent,
         Self::Acked,
         Self::NotSent,
@@ -100,6 +107,7 @@ impl Fate {
         Self::SetAside,
         Self::SessionLost,
         Self::Refused,
+        Self::Stored,
     ];
 
     /// As it stands in the database.
@@ -114,6 +122,7 @@ impl Fate {
             Self::SetAside => "set_aside",
             Self::SessionLost => "session_lost",
             Self::Refused => "refused",
+            Self::Stored => "stored",
         }
     }
 
@@ -123,6 +132,11 @@ impl Fate {
 }
 
 impl Batch {
+    /// Whether more should go into another one, before it has to be moved to grow.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.notes.len() >= 4096
+    }
+
     /// Takes over what stands in another one of the same client, and leaves it empty.
     pub(crate) fn append(&mut self, other: &mut Self) {
         self.notes.append(&mut other.notes);
@@ -156,5 +170,16 @@ impl Load {
             messages: self.messages.saturating_sub(other.messages),
             bytes: self.bytes.saturating_sub(other.bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three are taken for each message that is published at QoS 1.
+    #[test]
+    fn a_note_is_small() {
+        assert!(size_of::<Note>() <= 32, "{}", size_of::<Note>());
     }
 }

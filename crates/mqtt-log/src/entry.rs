@@ -90,7 +90,7 @@ impl Entry {
     /// Whether it is known that it failed: it was not sent, may not have arrived, or was refused.
     pub fn has_failed(&self) -> bool {
         match self.outcome {
-            None | Some(Fate::Sent) => false,
+            None | Some(Fate::Sent | Fate::Stored) => false,
             Some(Fate::Acked) => self.reason.is_some_and(ReasonCode::is_error),
             Some(_) => true,
         }

@@ -58,6 +58,7 @@
 //! | `acked` | QoS 1 and 2: acknowledged by the server; `reason` tells whether it was refused |
 //! | `not_sent` `expired` `dropped` | it never left: the client ended, its expiry interval passed, it gave way in a full queue |
 //! | `unknown` `session_lost` `set_aside` | it left and was not acknowledged: nobody knows whether it arrived |
+//! | `stored` | it is in the store of the client, whose next run sends it; that has a row of its own |
 //! | `refused` | the server's limits forbid it; it never left |
 //!
 //! A received message of QoS 1 or 2 has `acked` when the application has taken it.
@@ -80,7 +81,7 @@
 //! ```sql
 //! -- What failed today, by topic.
 //! SELECT topic, outcome, count(*) FROM message
-//! WHERE direction = 'out' AND outcome NOT IN ('sent', 'acked') AND time >= unixepoch('now', 'start of day') * 1000000
+//! WHERE direction = 'out' AND outcome NOT IN ('sent', 'acked', 'stored') AND time >= unixepoch('now', 'start of day') * 1000000
 //! GROUP BY topic, outcome;
 //! -- How long acknowledgements took, in milliseconds.
 //! SELECT avg(outcome_time - time) / 1000, max(outcome_time - time) / 1000 FROM message WHERE outcome = 'acked';

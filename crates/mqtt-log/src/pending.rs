@@ -1,6 +1,6 @@
 //! Notes put together to rows, before they are written: what became of a message is mostly known by then.
 
-use crate::batch::{Batch, Note, Settlement, Shape};
+use crate::batch::{Batch, KEPT, Note, Settlement, Shape};
 use crate::clock;
 use crate::draft::{Direction, Draft};
 use crate::options::{Redact, Verdict};
@@ -94,7 +94,7 @@ impl Pending {
 
     fn absorb_batch(&mut self, mut batch: Batch, open: &mut Open, redact: &mut Option<Redact>) {
         let (place, source) = (self.batches.len(), batch.source);
-        let mut cursor = 0;
+        let (mut cursor, mut at) = (0, 0);
         let mut take = |len: usize| {
             let start = cursor;
             cursor += len;
@@ -102,9 +102,10 @@ impl Pending {
         };
         for note in &batch.notes {
             match *note {
-                Note::Message { number, at, packet_id, shape } => {
+                Note::Turn(time) => at = time,
+                Note::Message { number, packet_id, shape } => {
                     let Shape { direction, qos, retain, dup, topic, payload, properties } = shape;
-                    let key = number.map(|number| (source, number, direction == Direction::Out));
+                    let key = (number > 0).then_some((source, number, direction == Direction::Out));
                     let mut row = Row {
                         batch: place,
                         key,
@@ -116,8 +117,8 @@ impl Pending {
                         packet_id,
                         topic: take(topic as usize),
                         payload: match payload {
-                            Some(len) => Payload::Copied(take(len as usize)),
-                            None => Payload::Kept(batch.large.pop_front().unwrap_or_default()),
+                            KEPT => Payload::Kept(batch.large.pop_front().unwrap_or_default()),
+                            len => Payload::Copied(take(len as usize)),
                         },
                         properties: take(properties as usize),
                         settlement: None,
@@ -149,7 +150,8 @@ impl Pending {
                     }
                     None => {}
                 },
-                Note::Settled { number, direction, settlement, words } => {
+                Note::Settled { number, direction, fate, reason, words } => {
+                    let settlement = Settlement { at, fate, reason };
                     let words = take(words as usize);
                     let words = (!words.is_empty()).then_some((place, words));
                     match open.0.remove(&(source, number, direction == Direction::Out)) {

@@ -142,7 +142,9 @@ impl Query {
             and("client_id = ?", id.clone().into());
         }
         if self.failed {
-            terms.push("outcome <> 'sent' AND (outcome <> 'acked' OR reason >= 128)".to_owned());
+            terms.push(
+                "outcome NOT IN ('sent', 'stored') AND (outcome <> 'acked' OR reason >= 128)".to_owned(),
+            );
         }
         (terms.join(" AND "), values)
     }

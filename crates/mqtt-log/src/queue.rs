@@ -11,7 +11,7 @@ const PLENTY: usize = 10_000;
 /// How long after a failure it tries again.
 const RETRY: Duration = Duration::from_millis(100);
 /// Emptied batches that are kept for their memory, and how large they may be.
-const SPARE: usize = 4;
+const SPARE: usize = 8;
 const SPARE_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]
@@ -224,6 +224,7 @@ impl State {
         if let Some(last) = self.batches.last_mut()
             && last.source == batch.source
             && last.client_id == batch.client_id
+            && !last.is_large()
         {
             last.append(batch);
             return;

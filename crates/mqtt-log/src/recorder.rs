@@ -1,6 +1,6 @@
 //! What the client's task does for the log: it takes notes.
 
-use crate::batch::{Batch, Fate, LARGE, Load, Note, Settlement, Shape};
+use crate::batch::{Batch, Fate, KEPT, LARGE, Load, Note, Shape};
 use crate::clock;
 use crate::draft::Direction;
 use crate::properties;
@@ -17,8 +17,8 @@ pub(crate) struct Recorder {
     room: Load,
     /// It was asked for anew in this turn.
     asked: bool,
-    /// The time of this turn of the client's task.
-    now: Option<i64>,
+    /// The time of this turn of the client's task is noted.
+    turned: bool,
     /// Messages that found no room in this turn.
     lost: u64,
     /// Those of them of which more is to come: that is not to be noted either.
@@ -29,32 +29,33 @@ impl Recorder {
     pub(crate) fn new(queue: Arc<Queue>, source: u64) -> Self {
         let room = queue.room();
         let batch = Batch { source, ..Batch::default() };
-        Self { queue, batch, room, asked: false, now: None, lost: 0, unlogged: HashSet::new() }
+        Self { queue, batch, room, asked: false, turned: false, lost: 0, unlogged: HashSet::new() }
     }
 
     pub(crate) fn record(&mut self, record: Record<'_>) {
         match record {
             Record::Client { id } => self.client(id),
-            Record::Accepted { number, message } => self.message(Direction::Out, Some(number), 0, message),
+            Record::Accepted { number, message } => self.message(Direction::Out, number, 0, message),
             Record::Transmitted { number, packet_id, dup } if self.is_logged(number, Direction::Out) => {
                 let packet_id = packet_id.get();
                 self.batch.notes.push(Note::Transmitted { number, packet_id, dup });
             }
             Record::Completed { number, outcome } => self.completed(number, outcome),
             Record::Received { message, receipt } => {
-                let number = receipt.map(|receipt| receipt.number);
+                // Received messages are counted from 0 on.
+                let number = receipt.map_or(0, |receipt| receipt.number.wrapping_add(1));
                 let packet_id = receipt.map_or(0, |receipt| receipt.packet_id.get());
                 self.message(Direction::In, number, packet_id, message);
             }
             Record::Acknowledged { number, reason } => {
-                self.settled(number, Direction::In, Fate::Acked, Some(reason.value()), "");
+                self.settled(number.wrapping_add(1), Direction::In, Fate::Acked, Some(reason.value()), "");
             }
             _ => {}
         }
     }
 
     pub(crate) fn flush(&mut self) {
-        self.now = None;
+        self.turned = false;
         self.asked = false;
         if self.batch.notes.is_empty() && self.lost == 0 {
             return;
@@ -78,13 +79,14 @@ impl Recorder {
     }
 
     #[inline]
-    fn message(&mut self, direction: Direction, number: Option<u64>, packet_id: u16, message: &Message) {
+    fn message(&mut self, direction: Direction, number: u64, packet_id: u16, message: &Message) {
         let bytes = message.topic.len() + message.payload.len() + message.properties.len();
         if !self.room.takes(bytes) && !self.finds_room(bytes) {
             self.lost += 1;
-            self.unlogged.extend(number.map(|number| (number, direction == Direction::Out)));
+            self.unlogged.extend((number > 0).then_some((number, direction == Direction::Out)));
             return;
         }
+        self.begin_turn();
         let load = Load { messages: 1, bytes };
         self.room = self.room.without(load);
         let Batch { notes, bytes, large, load: total, .. } = &mut self.batch;
@@ -92,10 +94,10 @@ impl Recorder {
         bytes.extend_from_slice(message.topic.as_bytes());
         let payload = if message.payload.len() <= LARGE {
             bytes.extend_from_slice(&message.payload);
-            Some(message.payload.len() as u32)
+            message.payload.len() as u32
         } else {
             large.push_back(message.payload.clone());
-            None
+            KEPT
         };
         let before = bytes.len();
         if !message.properties.is_empty() {
@@ -110,8 +112,7 @@ impl Recorder {
             payload,
             properties: (bytes.len() - before) as u32,
         };
-        let at = *self.now.get_or_insert_with(clock::now);
-        notes.push(Note::Message { number, at, packet_id, shape });
+        notes.push(Note::Message { number, packet_id, shape });
     }
 
     /// Once in a turn it is worth to ask what was written meanwhile.
@@ -121,6 +122,13 @@ impl Recorder {
             self.room = self.queue.room().without(self.batch.load);
         }
         self.room.takes(bytes)
+    }
+
+    /// One look at the clock is enough for all that happens in one turn.
+    fn begin_turn(&mut self) {
+        if !core::mem::replace(&mut self.turned, true) {
+            self.batch.notes.push(Note::Turn(clock::now()));
+        }
     }
 
     fn completed(&mut self, number: u64, outcome: &Outcome) {
@@ -138,6 +146,7 @@ impl Recorder {
             Outcome::Expired => self.settled(number, out, Fate::Expired, None, ""),
             Outcome::Dropped => self.settled(number, out, Fate::Dropped, None, ""),
             Outcome::SetAside { .. } => self.settled(number, out, Fate::SetAside, None, ""),
+            Outcome::Stored => self.settled(number, out, Fate::Stored, None, ""),
             Outcome::SessionLost => self.settled(number, out, Fate::SessionLost, None, ""),
             Outcome::Refused(error) => self.settled(number, out, Fate::Refused, None, &error.to_string()),
             _ => self.settled(number, out, Fate::Unknown, None, ""),
@@ -151,10 +160,10 @@ impl Recorder {
             self.unlogged.remove(&(number, direction == Direction::Out));
             return;
         }
-        let at = *self.now.get_or_insert_with(clock::now);
+        self.begin_turn();
         self.batch.bytes.extend_from_slice(words.as_bytes());
-        let settlement = Settlement { at, fate, reason };
-        self.batch.notes.push(Note::Settled { number, direction, settlement, words: words.len() as u32 });
+        let words = words.len() as u32;
+        self.batch.notes.push(Note::Settled { number, direction, fate, reason, words });
     }
 
     fn is_logged(&self, number: u64, direction: Direction) -> bool {

@@ -23,11 +23,11 @@ fn a_full_queue_drops_rows_and_counts_them() {
     let home = tempfile::tempdir().unwrap();
     let mut log = LogOptions::new().queue(100, 1 << 20).open(home.path()).unwrap();
     let other = lock(home.path());
-    for number in 0..1000_u64 {
+    for number in 1..=1000_u64 {
         publish(&mut log, number, &message("a", number.to_string(), QoS::AtLeastOnce), None);
     }
     // What becomes of messages that are logged is logged too, however much waits; of the others nothing.
-    for number in 0..1000 {
+    for number in 1..=1000 {
         log.record(Record::Completed { number, outcome: &acked(ReasonCode::SUCCESS) });
     }
     log.flush();
@@ -37,8 +37,8 @@ fn a_full_queue_drops_rows_and_counts_them() {
     written(&log);
     let found = entries(home.path(), Query::new());
     assert_eq!(found.len(), 100);
-    assert!(found.iter().enumerate().all(|(at, entry)| entry.payload == at.to_string().into_bytes()));
-    assert!(found.iter().all(|entry| entry.outcome.is_some()), "{found:?}");
+    assert!(found.iter().enumerate().all(|(at, entry)| entry.payload == (at + 1).to_string().into_bytes()));
+    assert!(found.iter().all(|entry| entry.outcome.is_some()));
     assert_eq!(LogReader::open(home.path()).unwrap().lost().unwrap(), 900);
     // There is room again.
     receive(&mut log, &message("b", "x", QoS::AtMostOnce));

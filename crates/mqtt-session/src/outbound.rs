@@ -46,6 +46,11 @@ impl Outbound {
         self.queue.len()
     }
 
+    /// The messages that wait to be sent.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Outgoing> {
+        self.queue.iter()
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

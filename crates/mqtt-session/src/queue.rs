@@ -33,6 +33,10 @@ impl Queue {
         self.messages.front_mut()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Outgoing> {
+        self.messages.iter()
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Outgoing> {
         self.messages.iter_mut()
     }

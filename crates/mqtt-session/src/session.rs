@@ -475,6 +475,13 @@ impl Session {
         self.table.publishes().map(|(id, sent)| (sent.token, id))
     }
 
+    /// All messages that are held, in no order: those that wait to be sent, and those whose PUBLISH has no answer yet. Of a
+    /// QoS 2 message that the server has taken over nothing is left but its token.
+    pub fn messages(&self) -> impl Iterator<Item = (Token, &Message)> {
+        let unanswered = self.table.publishes().map(|(_, sent)| sent);
+        unanswered.chain(self.outbound.messages()).map(|held| (held.token, &held.message))
+    }
+
     /// How long the server took for its last answer to a ping on this connection, from the moment the ping was
     /// written; `None` if there was none yet.
     pub fn ping_round_trip(&self) -> Option<Duration> {

@@ -24,6 +24,10 @@ fn messages_are_listed_with_their_identifiers_until_they_are_answered() {
         let two = pair.publish(message("a", "q2", QoS::ExactlyOnce));
         let three = pair.publish(message("a", "q1", QoS::AtLeastOnce));
         expect_unanswered(&pair, &[(three, 3), (two, 2), (one, 1)]);
+        let mut held: Vec<_> = pair.session.messages().map(|(token, message)| (token, message.qos)).collect();
+        held.sort_unstable_by_key(|(token, _)| *token);
+        let q1 = QoS::AtLeastOnce;
+        assert_eq!(held, [(one, q1), (two, QoS::ExactlyOnce), (three, q1)]);
         (0..4).for_each(|_| _ = pair.received());
         pair.send(pubrec(2));
         expect_unanswered(&pair, &[(three, 3), (one, 1)]);

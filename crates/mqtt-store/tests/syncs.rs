@@ -50,9 +50,11 @@ fn child_on_a_failing_disk() {
 
 #[test]
 fn after_a_failed_call_the_same_store_goes_on() {
-    for fault in
-        ["fdatasync:error=EIO:when=40+3", "pwrite64:error=ENOSPC:when=100+23", "pwrite64:error=EIO:when=100+37"]
-    {
+    for fault in [
+        "fdatasync:error=EIO:when=40+3",
+        "pwrite64:error=ENOSPC:when=100+23",
+        "pwrite64:error=EIO:when=100+37",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let plain = child("child_on_a_failing_disk", &dir.path().join("store"));
         let mut command = Command::new("strace");

@@ -126,14 +126,14 @@ impl Connect {
         out.extend_from_slice(&[version.level(), self.flags()]);
         out.extend_from_slice(&self.keep_alive.to_be_bytes());
         put_properties(out, self.properties.view(), version);
-        put_binary(out, self.client_id.as_checked());
+        put_binary(out, self.client_id.as_bytes());
         if let Some(will) = &self.will {
             put_properties(out, will.properties.view(), version);
-            put_binary(out, will.topic.as_checked());
+            put_binary(out, will.topic.as_bytes());
             put_binary(out, &will.payload);
         }
         if let Some(username) = &self.username {
-            put_binary(out, username.as_checked());
+            put_binary(out, username.as_bytes());
         }
         if let Some(password) = &self.password {
             put_binary(out, password);
@@ -181,13 +181,13 @@ impl Connect {
         field(version.protocol_name().len())
             + 4
             + properties_len(self.properties.view(), version)
-            + field(self.client_id.as_checked().len())
+            + field(self.client_id.as_bytes().len())
             + self.will.as_ref().map_or(0, |will| {
                 properties_len(will.properties.view(), version)
-                    + field(will.topic.as_checked().len())
+                    + field(will.topic.as_bytes().len())
                     + field(will.payload.len())
             })
-            + self.username.as_ref().map_or(0, |username| field(username.as_checked().len()))
+            + self.username.as_ref().map_or(0, |username| field(username.as_bytes().len()))
             + self.password.as_ref().map_or(0, |password| field(password.len()))
     }
 }

@@ -322,7 +322,7 @@ impl Head<'_> {
         self.check(version)?;
         let remaining = self.remaining_len(version, payload.len());
         check_size(PACKET, remaining)?;
-        let topic = self.topic.as_checked();
+        let topic = self.topic.as_bytes();
         let copied = if payload.len() < SEGMENT_LEN { payload.len() } else { 0 };
         let room = remaining - payload.len() + copied;
         let bytes = out.start_with_field(self.first_byte(), remaining, room, topic);
@@ -345,7 +345,7 @@ impl Head<'_> {
         if !self.is_plain() {
             return self.check_all(version);
         }
-        if self.topic.as_checked().is_empty() {
+        if self.topic.as_bytes().is_empty() {
             return Err(no_topic());
         }
         if version == Version::V3_1 { check_topic_of_v3_1(self.topic) } else { Ok(()) }
@@ -375,7 +375,7 @@ impl Head<'_> {
         if has_alias && self.alias.is_some() {
             return Err(EncodeError::PropertyNotAllowed { packet: PACKET, property: topic_alias });
         }
-        if self.topic.as_checked().is_empty() && self.alias.is_none() && !has_alias {
+        if self.topic.as_bytes().is_empty() && self.alias.is_none() && !has_alias {
             return Err(no_topic());
         }
         if version == Version::V3_1 { check_topic_of_v3_1(self.topic) } else { Ok(()) }
@@ -402,7 +402,7 @@ impl Head<'_> {
         } else {
             0
         };
-        2 + self.topic.as_checked().len() + id + properties + payload
+        2 + self.topic.as_bytes().len() + id + properties + payload
     }
 
     /// Bytes of the properties without their length.

@@ -37,7 +37,7 @@ impl Subscribe {
             if options.no_local && filter.shared().is_some() {
                 return Err(refuse(PACKET, Field::SubscriptionOptions, Fault::NoLocalOnShared));
             }
-            put_binary(&mut list, filter.as_checked());
+            put_binary(&mut list, filter.as_bytes());
             list.push(options.to_byte());
         }
         if list.is_empty() {

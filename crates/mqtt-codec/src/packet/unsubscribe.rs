@@ -28,7 +28,7 @@ impl Unsubscribe {
     ) -> Result<Self, EncodeError> {
         let mut list = Vec::new();
         for filter in filters {
-            put_binary(&mut list, filter.as_checked());
+            put_binary(&mut list, filter.as_bytes());
         }
         if list.is_empty() {
             return Err(EncodeError::EmptyList { packet: PACKET });
