@@ -62,12 +62,18 @@ fn drive(shared: &Shared) -> Exchange {
     exchange
 }
 
+/// The end, as the driver makes it.
+fn close(shared: &Shared, exchange: &mut Exchange) {
+    let later = shared.close(Closed::TaskEnded, exchange);
+    later.into_iter().filter_map(Command::go_unheard).for_each(Waker::wake);
+}
+
 /// Starts a driver that ends as the client's does.
 fn start(shared: &Arc<Shared>) -> thread::JoinHandle<()> {
     let shared = shared.clone();
     thread::spawn(move || {
         let mut exchange = drive(&shared);
-        shared.close(Closed::TaskEnded, &mut exchange);
+        close(&shared, &mut exchange);
     })
 }
 
@@ -183,7 +189,7 @@ fn who_waits_for_room_while_the_client_ends_is_sent_away() {
             move || block_on(publish(&shared).enqueue())
         });
         shared.stop(Stop::Abort);
-        shared.close(Closed::TaskEnded, &mut Exchange::default());
+        close(&shared, &mut Exchange::default());
         assert!(matches!(waiting.join().unwrap(), Err(PublishError::Closed(Closed::Aborted))));
     });
 }
@@ -200,7 +206,7 @@ fn a_stream_that_is_opened_while_the_client_ends_has_an_end() {
                 block_on(poll_fn(|cx| inbox.queue.poll_take(cx))).is_none()
             }
         });
-        shared.close(Closed::TaskEnded, &mut Exchange::default());
+        close(&shared, &mut Exchange::default());
         assert!(opening.join().unwrap());
     });
 }
