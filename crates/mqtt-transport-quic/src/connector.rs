@@ -1,12 +1,13 @@
 //! The connector: from a name to a stream of a QUIC connection.
 
+use crate::error::explain_handshake;
 use crate::stream::QuicStream;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use mqtt_transport::{BoxFuture, BoxTransport, Connect, happy_eyeballs};
 use mqtt_transport_tls::{TlsConfigs, TlsOptions};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, TransportConfig};
+use quinn::{ClientConfig, ConnectError, Connection, Endpoint, TransportConfig};
 use std::io;
 use std::sync::Arc;
 use tokio::net::lookup_host;
@@ -78,7 +79,7 @@ impl Quic {
         });
         let none = || io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", self.host));
         let (endpoint, connection) = opened.await.ok_or_else(none)??;
-        let (send, receive) = connection.open_bi().await.map_err(|error| explain(&error))?;
+        let (send, receive) = connection.open_bi().await.map_err(explain_handshake)?;
         Ok(Box::new(QuicStream::new(endpoint, send, receive)))
     }
 
@@ -115,7 +116,7 @@ async fn connect(
             Err(connecting) => connecting,
         },
     };
-    let connection = connecting.await.map_err(|error| explain(&error))?;
+    let connection = connecting.await.map_err(explain_handshake)?;
     Ok((endpoint, connection))
 }
 
@@ -135,20 +136,4 @@ fn refuse(error: ConnectError) -> io::Error {
         _ => io::ErrorKind::InvalidInput,
     };
     io::Error::new(kind, error)
-}
-
-/// The handshake failed: TLS has its reasons in the codes from 0x100 on, RFC 9001 section 4.8.
-fn explain(error: &ConnectionError) -> io::Error {
-    let kind = match error {
-        ConnectionError::TransportError(reason) if is_tls(reason.code) => io::ErrorKind::InvalidData,
-        ConnectionError::ConnectionClosed(reason) if is_tls(reason.error_code) => io::ErrorKind::InvalidData,
-        ConnectionError::VersionMismatch => io::ErrorKind::Unsupported,
-        ConnectionError::TimedOut => io::ErrorKind::TimedOut,
-        _ => io::ErrorKind::ConnectionRefused,
-    };
-    io::Error::new(kind, error.clone())
-}
-
-fn is_tls(code: quinn::TransportErrorCode) -> bool {
-    (0x100..0x200).contains(&u64::from(code))
 }

@@ -1,9 +1,10 @@
 //! The one stream of a connection, as a stream of bytes.
 
+use crate::error::explain_loss;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use mqtt_transport::BoxFuture;
-use quinn::{ConnectionError, Endpoint, ReadError, RecvStream, SendStream};
+use quinn::{ConnectionError, Endpoint, ReadError, RecvStream, SendStream, WriteError};
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -36,6 +37,7 @@ impl AsyncRead for QuicStream {
             {
                 Poll::Ready(Ok(()))
             }
+            Err(ReadError::ConnectionLost(lost)) => Poll::Ready(Err(explain_loss(lost))),
             read => Poll::Ready(read.map(drop).map_err(Into::into)),
         }
     }
@@ -43,7 +45,10 @@ impl AsyncRead for QuicStream {
 
 impl AsyncWrite for QuicStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.send).poll_write(cx, from).map_err(Into::into)
+        Pin::new(&mut self.send).poll_write(cx, from).map_err(|error| match error {
+            WriteError::ConnectionLost(lost) => explain_loss(lost),
+            error => error.into(),
+        })
     }
 
     /// Nothing is held back.

@@ -5,9 +5,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use mqtt_transport::{BoxTransport, Connect};
 use mqtt_transport_quic::{Quic, TlsOptions};
+use mqtt_transport_tls::TlsError;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::rustls::pki_types::PrivatePkcs8KeyDer;
-use quinn::rustls::{ServerConfig, version};
+use quinn::rustls::server::WebPkiClientVerifier;
+use quinn::rustls::{RootCertStore, ServerConfig, version};
 use quinn::{Endpoint, Incoming};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::io::ErrorKind;
@@ -20,24 +22,41 @@ static AUTHORITIES: AtomicU32 = AtomicU32::new(0);
 
 /// A server for `localhost`, its port, and the certificate of its authority in PEM.
 fn server(name: &str, protocols: &[&[u8]]) -> (Endpoint, u16, String) {
+    server_of(name, protocols, &authority(), false)
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // An authority is found by its name.
     let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
     params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// One that may want a client certificate of the same authority.
+fn server_of(
+    name: &str,
+    protocols: &[&[u8]],
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    wants_client: bool,
+) -> (Endpoint, u16, String) {
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
     let provider = Arc::new(quinn::rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
         .unwrap();
+    let builder = if wants_client {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        builder.with_client_cert_verifier(verifier.build().unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let mut config = builder.with_single_cert(vec![certificate.der().clone()], key.into()).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.max_early_data_size = u32::MAX;
     let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config).unwrap()));
@@ -119,16 +138,43 @@ async fn a_server_that_is_not_the_one_is_refused() {
     let _right = echoing(right);
     let (h3, port_of_h3, ca_of_h3) = server("localhost", &[b"h3"]);
     let _h3 = echoing(h3);
-    for (port, ca, words) in [
-        (port_of_other_name, &ca, "not valid for name"),
-        (port, &ca, "UnknownIssuer"),
-        (port_of_h3, &ca_of_h3, "known protocol"),
+    for (port, ca, kind, words) in [
+        (port_of_other_name, &ca, ErrorKind::InvalidData, "not valid for name"),
+        (port, &ca, ErrorKind::InvalidData, "UnknownIssuer"),
+        (port_of_h3, &ca_of_h3, ErrorKind::Unsupported, "offered by ALPN"),
     ] {
         let error = connector(port, ca).connect().await.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
+        assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
     connector(port, &ca_of_right).connect().await.unwrap();
+}
+
+/// The refusal comes when the client believes itself connected, and does not pass.
+#[tokio::test]
+async fn a_server_may_want_a_client_certificate() {
+    let (ours, stranger) = (authority(), authority());
+    let (endpoint, port, ca) = server_of("localhost", &[b"mqtt"], &ours, true);
+    let _ended = echoing(endpoint);
+    let trusting = || TlsOptions::new().ca_pem(ca.as_str()).server_name("localhost");
+    let issued = |by: &CertifiedIssuer<'static, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["device".to_owned()]).unwrap().signed_by(&key, by).unwrap();
+        trusting().client_certificate_pem(certificate.pem(), key.serialize_pem())
+    };
+    let refused = async |options| {
+        let opened = Quic::new("127.0.0.1", port, options).connect().await;
+        let error = match opened {
+            Ok(mut stream) => stream.read_u8().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
+        error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()).unwrap().clone()
+    };
+    assert!(matches!(refused(trusting()).await, TlsError::ClientCertificateRequired));
+    assert!(matches!(refused(issued(&stranger)).await, TlsError::ClientCertificateRefused(_)));
+    let mut stream = Quic::new("127.0.0.1", port, issued(&ours)).connect().await.unwrap();
+    talk(&mut stream, b"welcome").await;
 }
 
 #[tokio::test]

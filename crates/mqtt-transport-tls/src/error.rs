@@ -94,6 +94,12 @@ fn names(presented: &[String]) -> String {
 }
 
 impl TlsError {
+    /// What an alert of the server means, by its number (RFC 8446 section 6): for transports that do the handshake
+    /// themselves.
+    pub fn of_alert(number: u8) -> Self {
+        alert(AlertDescription::from(number))
+    }
+
     const fn kind(&self) -> io::ErrorKind {
         match self {
             Self::HandshakeClosed => io::ErrorKind::UnexpectedEof,
@@ -143,28 +149,32 @@ fn rustls_error(error: &io::Error) -> Option<&Rustls> {
 }
 
 fn named(error: &Rustls) -> TlsError {
-    use AlertDescription as Alert;
     match error {
         Rustls::InvalidCertificate(reason) => certificate(reason),
-        Rustls::AlertReceived(alert) => match alert {
-            Alert::CertificateRequired => TlsError::ClientCertificateRequired,
-            Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-            | Alert::DecryptError => TlsError::ClientCertificateRefused(*alert),
-            Alert::HandshakeFailure => TlsError::HandshakeRefused,
-            Alert::ProtocolVersion => TlsError::OldTls,
-            Alert::NoApplicationProtocol => TlsError::Alpn,
-            _ => TlsError::Other(error.clone()),
-        },
+        Rustls::AlertReceived(description) => alert(*description),
         Rustls::InvalidMessage(_) => TlsError::NotTls,
         Rustls::PeerIncompatible(_) => TlsError::OldTls,
         Rustls::NoApplicationProtocol => TlsError::Alpn,
         _ => TlsError::Other(error.clone()),
+    }
+}
+
+fn alert(alert: AlertDescription) -> TlsError {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::CertificateRequired => TlsError::ClientCertificateRequired,
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied
+        | Alert::DecryptError => TlsError::ClientCertificateRefused(alert),
+        Alert::HandshakeFailure => TlsError::HandshakeRefused,
+        Alert::ProtocolVersion => TlsError::OldTls,
+        Alert::NoApplicationProtocol => TlsError::Alpn,
+        _ => TlsError::Other(Rustls::AlertReceived(alert)),
     }
 }
 

@@ -40,8 +40,11 @@ pub(crate) struct Identity {
 /// For `name`, valid from one year to another.
 pub(crate) fn issued(by: &Authority, name: &str, years: (i32, i32)) -> Identity {
     let key = KeyPair::generate().unwrap();
-    let chain = params(name, years).signed_by(&key, by).unwrap().pem();
-    Identity { chain, key: key.serialize_pem() }
+    Identity { chain: issued_for(&key, by, name, years), key: key.serialize_pem() }
+}
+
+pub(crate) fn issued_for(key: &KeyPair, by: &Authority, name: &str, years: (i32, i32)) -> String {
+    params(name, years).signed_by(key, by).unwrap().pem()
 }
 
 pub(crate) fn self_signed(name: &str) -> Identity {

@@ -1,12 +1,13 @@
 //! What works: bytes, resumption, certificates that change while the client lives, a configuration as it is.
 
-use crate::common::{Identity, NOW, authority, connector, echo, exchange, issued, server, talk};
+use crate::common::{Identity, NOW, authority, connector, echo, exchange, issued, issued_for, server, talk};
 use core::sync::atomic::{AtomicU32, Ordering};
 use mqtt_transport::{Connect, Tcp};
 use mqtt_transport_tls::rustls::client::WebPkiServerVerifier;
 use mqtt_transport_tls::rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use mqtt_transport_tls::rustls::{ClientConfig, RootCertStore, crypto};
 use mqtt_transport_tls::{Tls, TlsOptions};
+use rcgen::KeyPair;
 use std::fs;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -129,6 +130,29 @@ async fn an_end_without_a_goodbye_is_an_end() {
     let mut heard = String::new();
     client.unwrap().read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "last words");
+}
+
+/// The same keys in the three forms in which tools write them. They protect nothing.
+#[tokio::test]
+async fn a_client_key_may_have_any_usual_form() {
+    const RSA: &str = include_str!("keys/rsa.pkcs8.pem");
+    const RSA_PKCS1: &str = include_str!("keys/rsa.pkcs1.pem");
+    const EC: &str = include_str!("keys/ec.pkcs8.pem");
+    const EC_SEC1: &str = include_str!("keys/ec.sec1.pem");
+    let authority = authority("CA");
+    let port = echo(server(&issued(&authority, "localhost", NOW), Some(&authority), true)).await;
+    for (key, form, label) in [
+        (RSA, RSA, "BEGIN PRIVATE KEY"),
+        (RSA, RSA_PKCS1, "BEGIN RSA PRIVATE KEY"),
+        (EC, EC, "BEGIN PRIVATE KEY"),
+        (EC, EC_SEC1, "BEGIN EC PRIVATE KEY"),
+    ] {
+        assert!(form.contains(label));
+        let chain = issued_for(&KeyPair::from_pem(key).unwrap(), &authority, "device", NOW);
+        talk(port, TlsOptions::new().ca_pem(authority.pem()).client_certificate_pem(chain, form))
+            .await
+            .unwrap_or_else(|error| panic!("{label}: {error}"));
+    }
 }
 
 #[test]
