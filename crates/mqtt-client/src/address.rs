@@ -9,6 +9,8 @@ pub(crate) struct Address {
     /// Empty for a Unix socket.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// The host is a domain, and the DNS names its servers.
+    pub(crate) srv: bool,
     /// Path and query, as they stand in the URL; of a Unix socket its path, decoded.
     pub(crate) path: String,
     pub(crate) username: Option<String>,
@@ -80,12 +82,16 @@ impl Address {
     /// path and a query, and gets `/mqtt` without a path. A Unix socket has a path alone.
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").ok_or(UrlError::NoScheme)?;
+        let (scheme, srv) = without_srv(scheme)?;
         let (scheme, default_port) = Scheme::named(scheme)?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if scheme == Scheme::Unix {
             return Self::unix(authority, path);
         }
         let Authority { username, password, host, port } = Authority::parse(authority)?;
+        if srv && port.is_some() {
+            return Err(UrlError::SrvPort);
+        }
         let path = match path {
             "" if scheme.is_websocket() => "/mqtt".to_owned(),
             path if scheme.is_websocket() && !path.contains('#') => path.to_owned(),
@@ -96,6 +102,7 @@ impl Address {
             scheme,
             host: host.to_owned(),
             port: port.unwrap_or(default_port),
+            srv,
             path,
             username,
             password,
@@ -108,7 +115,7 @@ impl Address {
         }
         let path = String::from_utf8(decode_percent(path)?).map_err(|_| UrlError::Percent)?;
         let scheme = Scheme::Unix;
-        Ok(Self { scheme, host: String::new(), port: 0, path, username: None, password: None })
+        Ok(Self { scheme, host: String::new(), port: 0, srv: false, path, username: None, password: None })
     }
 
     /// The same at another `HOST[:PORT]`, section 4.11. Without a port it is that of the scheme.
@@ -118,7 +125,7 @@ impl Address {
         }
         let (host, port) = split_port(server)?;
         let port = port.unwrap_or_else(|| self.scheme.default_port());
-        Ok(Self { host: host.to_owned(), port, ..self.clone() })
+        Ok(Self { host: host.to_owned(), port, srv: false, ..self.clone() })
     }
 
     /// What a WebSocket asks for, without user and password.
@@ -128,6 +135,24 @@ impl Address {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         let Self { host, port, path, .. } = self;
         format!("{scheme}://{open}{host}{close}:{port}{path}")
+    }
+}
+
+/// A scheme without its `+srv`, and whether it had one.
+fn without_srv(scheme: &str) -> Result<(&str, bool), UrlError> {
+    match scheme.split_once('+') {
+        None => Ok((scheme, false)),
+        Some((direct, suffix)) => {
+            let known = ["mqtt", "mqtts"].iter().any(|known| direct.eq_ignore_ascii_case(known));
+            if !known || !suffix.eq_ignore_ascii_case("srv") {
+                return Err(UrlError::UnknownScheme);
+            }
+            if cfg!(feature = "srv") {
+                Ok((direct, true))
+            } else {
+                Err(UrlError::NotBuiltIn { scheme: "mqtt+srv", feature: "srv" })
+            }
+        }
     }
 }
 
@@ -307,6 +332,22 @@ mod tests {
         }
     }
 
+    #[cfg(all(feature = "srv", feature = "tls"))]
+    #[test]
+    fn a_domain_has_its_servers() {
+        for (url, scheme) in
+            [("mqtt+srv://example.org", Scheme::Tcp), ("MQTTS+SRV://a@example.org/", Scheme::Tls)]
+        {
+            let address = Address::parse(url).unwrap();
+            assert_eq!((address.scheme, address.srv, address.host.as_str()), (scheme, true, "example.org"));
+            let there = address.elsewhere("there").unwrap();
+            assert_eq!((there.srv, there.port), (false, if scheme == Scheme::Tls { 8883 } else { 1883 }));
+        }
+        assert_eq!(error("mqtt+srv://example.org:1883"), UrlError::SrvPort);
+        assert_eq!(error("ws+srv://example.org"), UrlError::UnknownScheme);
+        assert_eq!(error("mqtt+srw://example.org"), UrlError::UnknownScheme);
+    }
+
     #[cfg(feature = "ws")]
     #[test]
     fn a_websocket_keeps_path_and_query() {
@@ -339,6 +380,7 @@ mod tests {
             ("ws://host", cfg!(feature = "ws"), "ws"),
             ("WSS://host/mqtt", cfg!(all(feature = "ws", feature = "tls")), "ws and ring"),
             ("quic://host", cfg!(feature = "quic"), "quic"),
+            ("mqtt+srv://host", cfg!(feature = "srv"), "srv"),
         ] {
             match Address::parse(url) {
                 Ok(_) => assert!(there, "{url}"),

@@ -34,6 +34,15 @@ use tokio::sync::{oneshot, watch};
 /// Begins to connect to the server at `url`: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, or `tcp://` for the same. User and
 /// password may be percent-encoded. Without a port it is 1883.
 ///
+/// | scheme | transport, its port, and the feature that it needs |
+/// | --- | --- |
+/// | `mqtt`, `tcp` | TCP, 1883 |
+/// | `mqtts`, `ssl`, `tls` | TLS, 8883; `ring` (default) or `aws-lc` |
+/// | `ws`, `wss` | WebSocket, 80, or over TLS, 443; `ws` |
+/// | `quic` | QUIC, 14567; `quic` |
+/// | `unix` | a Unix socket: `unix:///PATH` |
+/// | `mqtt+srv`, `mqtts+srv` | TCP or TLS with the servers that the SRV records `_mqtt._tcp` or `_secure-mqtt._tcp` of the host name, which is a domain then, and without a port; the certificate is for the domain; `srv` |
+///
 /// Nothing happens before the builder is awaited or [started](ConnectBuilder::start); that is also when everything is
 /// checked.
 pub fn connect(url: &str) -> ConnectBuilder {

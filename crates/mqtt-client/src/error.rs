@@ -217,7 +217,7 @@ pub enum UrlError {
     #[error("it has no scheme; write mqtt://HOST or mqtt://HOST:PORT")]
     NoScheme,
     /// A scheme that is not one of MQTT's.
-    #[error("its scheme is not known; use mqtt://, mqtts://, ws://, wss://, quic:// or unix://")]
+    #[error("its scheme is not known; use mqtt://, mqtts://, ws://, wss://, quic://, unix:// or mqtt+srv://")]
     UnknownScheme,
     /// A transport that this build does not have.
     #[error(
@@ -241,6 +241,9 @@ pub enum UrlError {
     /// Not a port.
     #[error("its port is not a number from 1 to 65535")]
     Port,
+    /// A port, where the DNS names it.
+    #[error("with +srv the DNS names the ports; leave the port out")]
+    SrvPort,
     /// Something behind the host and port.
     #[error("a path, query or fragment means nothing here; end the URL after the port")]
     Path,

@@ -8,6 +8,7 @@ use mqtt_transport::{Connect, Tcp};
 use std::sync::Arc;
 
 /// A proxy.
+#[derive(Clone)]
 pub(crate) struct Proxy {
     kind: Kind,
     host: String,

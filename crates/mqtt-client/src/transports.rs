@@ -29,6 +29,37 @@ pub(crate) struct Transports {
     pub(crate) proxy: Option<Proxy>,
 }
 
+/// The services of MQTT, as the IANA has registered them.
+#[cfg(feature = "srv")]
+const SERVICE: &str = "_mqtt._tcp";
+#[cfg(feature = "srv")]
+const SECURE_SERVICE: &str = "_secure-mqtt._tcp";
+
+/// From a host and port to TCP.
+struct Way {
+    user_timeout: Option<Duration>,
+    #[cfg(feature = "proxy")]
+    proxy: Option<Proxy>,
+}
+
+impl Way {
+    fn to(&self, host: &str, port: u16) -> Arc<dyn Connect> {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy {
+            return proxy.connector(host, port);
+        }
+        Arc::new(self.direct(host, port))
+    }
+
+    fn direct(&self, host: &str, port: u16) -> Tcp {
+        let tcp = Tcp::new(host, port);
+        match self.user_timeout {
+            Some(timeout) => tcp.user_timeout(timeout),
+            None => tcp,
+        }
+    }
+}
+
 #[cfg(feature = "tls")]
 enum TlsSource {
     Options(TlsOptions),
@@ -109,18 +140,21 @@ impl Transports {
 
     /// TCP, through the proxy if there is one.
     fn tcp(&self, address: &Address) -> Arc<dyn Connect> {
-        #[cfg(feature = "proxy")]
-        if let Some(proxy) = &self.proxy {
-            return proxy.connector(&address.host, address.port);
+        let way = self.way();
+        #[cfg(feature = "srv")]
+        if address.srv {
+            let service = if address.scheme.is_secure() { SECURE_SERVICE } else { SERVICE };
+            let service = format!("{service}.{}", address.host);
+            return Arc::new(mqtt_transport::srv::Srv::new(service, move |host, port| way.to(host, port)));
         }
-        Arc::new(self.direct(address))
+        way.to(&address.host, address.port)
     }
 
-    fn direct(&self, address: &Address) -> Tcp {
-        let tcp = Tcp::new(address.host.as_str(), address.port);
-        match self.user_timeout {
-            Some(timeout) => tcp.user_timeout(timeout),
-            None => tcp,
+    fn way(&self) -> Way {
+        Way {
+            user_timeout: self.user_timeout,
+            #[cfg(feature = "proxy")]
+            proxy: self.proxy.clone(),
         }
     }
 
@@ -171,10 +205,9 @@ mod tests {
 
     #[test]
     fn a_link_that_nobody_acknowledges_breaks() {
-        let address = Address::parse("mqtt://host").unwrap();
         let patience = Duration::from_secs(70);
         let transports = Transports { user_timeout: Some(patience), ..Transports::default() };
-        assert_eq!(transports.direct(&address), Tcp::new("host", 1883).user_timeout(patience));
-        assert_eq!(Transports::default().direct(&address), Tcp::new("host", 1883));
+        assert_eq!(transports.way().direct("host", 1883), Tcp::new("host", 1883).user_timeout(patience));
+        assert_eq!(Transports::default().way().direct("host", 1883), Tcp::new("host", 1883));
     }
 }

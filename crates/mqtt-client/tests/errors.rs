@@ -316,3 +316,16 @@ async fn a_misnamed_message_can_be_skipped() {
     assert_eq!(client.status().skipped, 1);
     client.publish("a", "still here").await.unwrap();
 }
+
+/// The DNS is asked for the services by their registered names. No server of it has this domain, if there is one at all.
+#[cfg(all(feature = "srv", feature = "tls"))]
+#[tokio::test]
+async fn a_domain_without_servers() {
+    for (url, service) in [
+        ("mqtt+srv://nothing.invalid", "_mqtt._tcp.nothing.invalid"),
+        ("mqtts+srv://nothing.invalid", "_secure-mqtt._tcp.nothing.invalid"),
+    ] {
+        let error = connect(url).connect_timeout(Duration::from_secs(60)).await.unwrap_err();
+        assert!(error.to_string().contains(service), "{error}");
+    }
+}

@@ -6,7 +6,7 @@
 //! - [`Transport`]: any reliable, ordered stream of bytes in both directions, which is all that MQTT asks of a
 //!   network ([MQTT-4.2.0-1]);
 //! - [`Connect`]: a value that can open such a stream, again and again, since a client reconnects;
-//! - [`Tcp`] and Unix sockets, by the feature `proxy` the ways through SOCKS5 and HTTP proxies, and in [`memory`] a pipe
+//! - [`Tcp`] and Unix sockets, by the feature `proxy` the ways through SOCKS5 and HTTP proxies, by `srv` to servers that a domain names, and in [`memory`] a pipe
 //!   that never leaves the process, for tests.
 //!
 //! # Writing a connector
@@ -52,6 +52,8 @@ mod unix;
 pub mod memory;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "srv")]
+pub mod srv;
 
 pub use crate::connect::{BoxFuture, BoxTransport, Connect, Transport};
 pub use crate::race::happy_eyeballs;
