@@ -4,7 +4,8 @@
 
 use rumqttd::{Broker, Config};
 use serde_json::{Value, json};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 use std::{env, error, io, process, thread};
 
 fn main() -> Result<(), Box<dyn error::Error>> {
@@ -35,6 +36,8 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         }
         process::exit(1);
     });
+    // Before anybody hears of them, who might take one for something else.
+    ports.iter().for_each(|port| listens(*port));
     for (scheme, version, port) in [
         ("mqtt", "3.1.1", ports[0]),
         ("mqtts", "3.1.1", ports[1]),
@@ -63,6 +66,12 @@ fn server(name: &str, port: u16, tls: &Value) -> Value {
             "dynamic_filters": true,
         },
     })
+}
+
+fn listens(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// It wants to be told its ports: free ones a moment ago.
