@@ -302,7 +302,8 @@
 //! incoming   = waiting x (packet + 512 B) + buffer      as long as one subscription takes all that comes
 //!            = waiting x (buffer + 512 B)               at worst
 //! waiting    = 2 x (the sum of all capacities) + window
-//! buffer     = packet + the larger of packet and 64 KiB
+//! buffer     = larger + the smaller of larger / 2 and 64 KiB
+//! larger     = the larger of packet and 64 KiB
 //! ```
 //!
 //! | term | what it is |

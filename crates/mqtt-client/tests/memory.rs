@@ -44,7 +44,8 @@ fn base(packet: usize) -> usize {
 
 /// A buffer that is read into.
 fn buffer(packet: usize) -> usize {
-    packet + packet.max(64 * KIB)
+    let larger = packet.max(64 * KIB);
+    larger + (larger / 2).min(64 * KIB)
 }
 
 /// The most that was seen, beyond what was there at the beginning.

@@ -96,7 +96,7 @@ impl Hash for NameBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TopicName;
+    use crate::topic::TopicName;
     use alloc::string::String;
 
     #[test]
