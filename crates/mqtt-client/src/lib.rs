@@ -300,9 +300,10 @@
 //! connection = 64 KiB + buffer
 //! outgoing   = k x (bytes + message) + (k x messages + in flight) x 640 B
 //! incoming   = waiting x (packet + 512 B) + buffer      as long as one subscription takes all that comes
-//!            = waiting x (buffer + 512 B)               at worst
+//!            = waiting x (kept + 512 B)                 at worst
 //! waiting    = 2 x (the sum of all capacities) + window
 //! buffer     = packet + the larger of packet and 64 KiB
+//! kept       = 3/2 x the larger of packet and 64 KiB
 //! ```
 //!
 //! | term | what it is |
