@@ -125,7 +125,7 @@ impl Link {
         self.moved += read;
         self.silent &= read == 0;
         if read == free && missing == 0 && self.room < MOST_READ {
-            self.room *= 2;
+            self.room = MOST_READ.min(2 * self.room);
         }
         Poll::Ready(Ok(read))
     }

@@ -248,7 +248,7 @@ fn a_flood_and_small_messages_that_hold_large_buffers() {
     }
 }
 
-/// A packet that comes in pieces behind others: the buffer grows for what it must hold, not for what was taken from it.
+/// A packet that comes in pieces behind others: its buffer grows to its own length, whatever was taken from the one before.
 /// The sizes are such that it is full when the last one is there all but the end, and has the one before in its front half.
 #[test]
 fn a_large_packet_behind_others_that_were_taken() {
