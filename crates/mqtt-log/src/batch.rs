@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// A payload above this is not copied by the client's task: it is kept as it is until it is written.
 pub(crate) const LARGE: usize = 1024;
 
+/// Notes of a batch that is full.
+const FULL: usize = 1024;
+
 /// Stands for the length of a payload that is kept as it is.
 pub(crate) const KEPT: u32 = u32::MAX;
 
@@ -132,9 +135,18 @@ impl Fate {
 }
 
 impl Batch {
-    /// Whether more should go into another one, before it has to be moved to grow.
-    pub(crate) const fn is_large(&self) -> bool {
-        self.notes.len() >= 4096
+    /// An empty one that need not grow for a while.
+    pub(crate) fn roomy() -> Self {
+        Self {
+            notes: Vec::with_capacity(FULL + FULL / 4),
+            bytes: Vec::with_capacity(40 * FULL),
+            ..Self::default()
+        }
+    }
+
+    /// Whether more should go into another one: it would have to be moved to grow.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.notes.len() >= FULL
     }
 
     /// Takes over what stands in another one of the same client, and leaves it empty.

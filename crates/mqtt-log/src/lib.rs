@@ -25,6 +25,9 @@
 //! it is written, by [`Query`] or with any tool that knows SQLite, and several may write to one. The command
 //! `mqtt log DIR` shows it and sends messages again.
 //!
+//! What it costs: the client's task takes notes, some 60 ns for a message with its outcome; the thread that writes takes
+//! about 1.6 µs for a message, and is busy for a twelfth of the time at 50,000 messages a second.
+//!
 //! # The tables
 //!
 //! The file is `messages.sqlite3`, in WAL mode; `PRAGMA user_version` is the version of this schema, 1. All times are

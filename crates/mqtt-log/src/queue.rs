@@ -11,8 +11,8 @@ const PLENTY: usize = 10_000;
 /// How long after a failure it tries again.
 const RETRY: Duration = Duration::from_millis(100);
 /// Emptied batches that are kept for their memory, and how large they may be.
-const SPARE: usize = 8;
-const SPARE_BYTES: usize = 4 * 1024 * 1024;
+const SPARE: usize = 16;
+const SPARE_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -224,12 +224,12 @@ impl State {
         if let Some(last) = self.batches.last_mut()
             && last.source == batch.source
             && last.client_id == batch.client_id
-            && !last.is_large()
+            && !last.is_full()
         {
             last.append(batch);
             return;
         }
-        let mut next = self.spare.pop().unwrap_or_default();
+        let mut next = self.spare.pop().unwrap_or_else(Batch::roomy);
         (next.source, next.client_id) = (batch.source, batch.client_id.clone());
         self.batches.push(core::mem::replace(batch, next));
     }
