@@ -219,6 +219,9 @@ async fn a_full_disk_refuses_and_recovers() {
     let client = soon(durable(&broker, &disk)).await.unwrap();
     let mut events = client.events();
     publish_numbers(&client, "a", QoS::AtLeastOnce, 0..3).await;
+    while !disk.messages().is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
     // Room for the message, and for nothing that sending it takes.
     disk.set_space(Some(1));
     let kept = soon(client.publish("a", payload(3)).qos(QoS::AtLeastOnce).enqueue()).await.unwrap();
