@@ -223,5 +223,7 @@ async fn what_is_stored_is_told() {
     server.expect(publish("a", "x").qos1(1)).await;
     server.send(puback(1)).await;
     client.drain(Duration::from_secs(1)).await;
-    assert_eq!(journal.take(), ["client actor", "client actor", "1: a x", "1: sent as 1", "1: acked 0"]);
+    // It is read from the store before or after the connection is there.
+    let told = journal.take().into_iter().filter(|line| !line.starts_with("client "));
+    assert_eq!(told.collect::<Vec<_>>(), ["1: a x", "1: sent as 1", "1: acked 0"]);
 }
