@@ -380,9 +380,7 @@ impl Batch {
     }
 
     fn is_pressing(&self) -> bool {
-        !self.messages.is_empty()
-            || self.ops.len() > LINGERING
-            || self.ops.iter().any(StoreOp::is_promise)
+        !self.messages.is_empty() || self.ops.len() > LINGERING || self.ops.iter().any(StoreOp::is_promise)
     }
 
     /// What to write, and whether it has to be safe from a loss of power.
