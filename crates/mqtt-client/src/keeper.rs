@@ -192,7 +192,7 @@ impl Keeper {
 
     /// When to try again.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.retry_at.or(self.linger_until.filter(|_| self.store.is_some()))
+        self.retry_at.or_else(|| self.linger_until.filter(|_| self.store.is_some()))
     }
 
     /// From now on nothing waits for what may come.
