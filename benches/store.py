@@ -13,7 +13,7 @@ import argparse, json, os, shutil, signal, statistics, subprocess, sys, time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TGT = os.environ.get("CARGO_TARGET_DIR", f"{HERE}/target")
 OUT = f"{HERE}/out/store"
-PORT = 18898
+PORT = 18870
 PAYLOAD = 64
 
 OURS, BUFFERED, PAHO = "ours, Synced", "ours, Buffered", "paho (C), files"
