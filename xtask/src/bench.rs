@@ -24,6 +24,8 @@ enum Subject {
     E2e,
     /// What a message log costs the client
     Log,
+    /// The client with a store beside paho's, and beside the disk alone
+    Store,
 }
 
 /// Starts the script that builds, runs and prints.
@@ -33,6 +35,7 @@ pub(crate) fn run(options: &Options) -> Done {
         Subject::Session => "session.py",
         Subject::E2e => "e2e.py",
         Subject::Log => "log.py",
+        Subject::Store => "store.py",
     };
     let home = shell::root().join("benches");
     if !home.join(script).is_file() {

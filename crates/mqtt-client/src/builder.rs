@@ -447,6 +447,9 @@ impl ConnectBuilder {
     /// messages in memory at most, unless [`queue_overflow`](Self::queue_overflow) is other than
     /// [`Overflow::Refuse`](crate::Overflow::Refuse), where it needs to know all. Subscriptions are not stored.
     ///
+    /// That a message was delivered is stored with what is stored next, 10 ms later at most, and before the client ends: a
+    /// crash within that time sends a QoS 1 message again.
+    ///
     /// The store is opened when the client starts; an error there ends it with [`ConnectError::Store`]. Later ones are
     /// told by [`Event::StoreFailed`](crate::Event::StoreFailed): nothing that was accepted is lost by them, what cannot
     /// be stored is refused, nothing is sent that would have to be stored first, and it is tried again every second.

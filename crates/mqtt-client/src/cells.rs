@@ -137,6 +137,16 @@ impl Cells {
         cell
     }
 
+    /// The driver will not tell what became of it. Frees the cell and returns true if nobody asks.
+    pub(crate) fn release_forgotten(&mut self, id: CellId) -> bool {
+        let forgotten = matches!(self.cells[id.0], Cell::Forgotten);
+        if forgotten {
+            self.cells[id.0] = Cell::Free;
+            self.free.push(id);
+        }
+        forgotten
+    }
+
     /// The requests that a driver still owes an answer; true for those that are accepted.
     pub(crate) fn unsettled(&self) -> Vec<(CellId, bool)> {
         let owed = |(index, cell): (usize, &Cell)| match cell {
@@ -213,6 +223,16 @@ mod tests {
         assert_ne!(cells.open(), id, "the driver still owes an answer");
         assert!(cells.settle(id, Fate::Closed).is_none());
         assert_eq!(cells.open(), id);
+    }
+
+    #[test]
+    fn a_forgotten_request_can_be_given_up_at_once() {
+        let mut cells = Cells::default();
+        let (kept, gone) = (cells.open(), cells.open());
+        _ = cells.forget(gone);
+        assert_eq!([kept, gone].map(|id| cells.release_forgotten(id)), [false, true]);
+        assert_eq!(cells.open(), gone);
+        assert_eq!(cells.unsettled(), [(kept, true), (gone, true)]);
     }
 
     #[test]

@@ -563,7 +563,9 @@ impl Driver {
         }
         self.observer.load(&load);
         self.tap.flush();
-        self.shared.exchange(&mut self.exchange, load, park)
+        let news = self.shared.exchange(&mut self.exchange, load, park);
+        self.sift_requests();
+        news
     }
 }
 

@@ -22,6 +22,13 @@ const RESIDENT: Size = Size { messages: 1024, bytes: 1 << 20 };
 const PAGE: usize = 1 << 18;
 /// How long to wait before what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// What nothing depends on, that a message was delivered above all, is written with the next batch that something depends
+/// on, or after this time.
+const LINGER: Duration = Duration::from_millis(10);
+/// More does not wait.
+const LINGERING: usize = 4096;
+/// Requests from which on those that nobody waits for any more are looked for.
+const REQUESTS: usize = 4096;
 
 pub(crate) struct Keeper {
     /// `None` while it works.
@@ -39,6 +46,8 @@ pub(crate) struct Keeper {
     waiting: Size,
     /// Requests for the messages that wait, by their numbers.
     requests: VecDeque<(u64, CellId)>,
+    /// How many there may be before they are looked through.
+    requests_limit: usize,
     /// The number of the last message that the session was given.
     given: u64,
     /// What gives way is up to the session, which therefore has to have all.
@@ -47,6 +56,10 @@ pub(crate) struct Keeper {
     failure: Option<StoreError>,
     /// Not to be tried before.
     retry_at: Option<Instant>,
+    /// When to write what nothing depends on.
+    linger_until: Option<Instant>,
+    /// The client ends: nothing waits any more.
+    hurries: bool,
     /// Stored messages that could not be read.
     damaged: usize,
 }
@@ -116,10 +129,13 @@ impl Keeper {
             needed: None,
             waiting,
             requests: VecDeque::new(),
+            requests_limit: REQUESTS,
             given: given(&stored),
             pages: overflow == Overflow::Refuse,
             failure: None,
             retry_at: None,
+            linger_until: None,
+            hurries: false,
             damaged: stored.damaged,
         };
         Ok((keeper, stored))
@@ -176,7 +192,23 @@ impl Keeper {
 
     /// When to try again.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.retry_at
+        self.retry_at.or_else(|| self.linger_until.filter(|_| self.store.is_some()))
+    }
+
+    /// From now on nothing waits for what may come.
+    pub(crate) fn hurry(&mut self) {
+        self.hurries = true;
+    }
+
+    /// Requests for messages that wait on disk, if they are so many that it is time to let go of those that nobody
+    /// waits for.
+    pub(crate) fn requests_to_sift(&mut self) -> Option<&mut VecDeque<(u64, CellId)>> {
+        (self.requests.len() >= self.requests_limit).then_some(&mut self.requests)
+    }
+
+    /// They were looked through.
+    pub(crate) fn note_sifted(&mut self) {
+        self.requests_limit = REQUESTS.max(self.requests.len() * 2);
     }
 
     /// The connection is gone, and with it the bytes that waited.
@@ -231,7 +263,7 @@ impl Keeper {
         if !due || self.work.is_some() {
             return;
         }
-        let writes = !self.next.is_empty();
+        let writes = !self.next.is_empty() && !self.lingers(now);
         let reads = self.waiting.messages > 0
             && session.queued() < RESIDENT.messages / 2
             && session.queued_bytes() < RESIDENT.bytes / 2;
@@ -240,6 +272,7 @@ impl Keeper {
         }
         let Some(mut store) = self.store.take() else { return };
         if writes {
+            self.linger_until = None;
             self.writing = core::mem::take(&mut self.next);
             self.batch += 1;
             let (ops, sync) = self.writing.to_write();
@@ -254,6 +287,12 @@ impl Keeper {
                 Finished { store, result }
             }));
         }
+    }
+
+    /// Whether what is to be written waits for more: no bytes depend on it, nor does anybody wait.
+    fn lingers(&mut self, now: Instant) -> bool {
+        let pressing = self.hurries || self.needed == Some(self.batch) || self.next.is_pressing();
+        !pressing && now < *self.linger_until.get_or_insert(now + LINGER)
     }
 
     fn written(&mut self, session: &Session, news: &mut Vec<News>) {
@@ -338,6 +377,10 @@ impl Keeper {
 impl Batch {
     fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.messages.is_empty()
+    }
+
+    fn is_pressing(&self) -> bool {
+        !self.messages.is_empty() || self.ops.len() > LINGERING || self.ops.iter().any(StoreOp::is_promise)
     }
 
     /// What to write, and whether it has to be safe from a loss of power.

@@ -75,6 +75,16 @@ impl Driver {
         self.keeper = Some(keeper);
     }
 
+    /// Lets go of requests for messages on disk that nobody waits for any more: memory does not grow with what is there.
+    /// Only after the handles have been told of all that was accepted, by which their cells are named.
+    pub(crate) fn sift_requests(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if let Some(requests) = keeper.requests_to_sift() {
+            self.shared.release_forgotten(requests);
+            keeper.note_sifted();
+        }
+    }
+
     fn note_health(&self, keeper: &Keeper) {
         self.status.send_if_modified(|status| {
             let changed = status.store_error.is_some() != keeper.failure().is_some()
@@ -133,6 +143,9 @@ impl Driver {
 
     /// Stores what is left, at the end of the client.
     pub(crate) async fn finish_storing(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.hurry();
+        }
         self.store_until(Self::has_stored).await;
     }
 

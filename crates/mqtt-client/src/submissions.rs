@@ -19,6 +19,7 @@ use mqtt_session::{
     Disconnect, Message, Negotiated, Outcome, Overflow, PropertiesBuf, SubscriptionOptions, TopicFilter,
     UsageError, Version,
 };
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 /// One request to the driver.
@@ -307,6 +308,12 @@ impl Shared {
     pub(crate) fn forget_cell(&self, cell: CellId) {
         let forgotten = self.lock().cells.forget(cell);
         drop(forgotten);
+    }
+
+    /// Drops the requests whose tokens are gone, and frees their cells. The driver owes them nothing any more.
+    pub(crate) fn release_forgotten(&self, requests: &mut VecDeque<(u64, CellId)>) {
+        let mut inner = self.lock();
+        requests.retain(|(_, cell)| !inner.cells.release_forgotten(*cell));
     }
 
     pub(crate) fn new_holder(&self) -> HolderId {

@@ -39,6 +39,16 @@ fn received(broker: &Broker) -> Vec<u32> {
     broker.received().iter().map(number).collect()
 }
 
+/// What is delivered is gone from the store too, which may take a moment.
+async fn forgotten(disk: &Disk) {
+    let gone = async {
+        while !disk.messages().is_empty() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(gone).await;
+}
+
 /// The end of a client that is not asked: what it has not stored is lost.
 async fn crash(client: Client, disk: &Disk) -> Disk {
     disk.set_space(Some(0));
@@ -219,9 +229,7 @@ async fn a_full_disk_refuses_and_recovers() {
     let client = soon(durable(&broker, &disk)).await.unwrap();
     let mut events = client.events();
     publish_numbers(&client, "a", QoS::AtLeastOnce, 0..3).await;
-    while !disk.messages().is_empty() {
-        sleep(Duration::from_millis(1)).await;
-    }
+    forgotten(&disk).await;
     // Room for the message, and for nothing that sending it takes.
     disk.set_space(Some(1));
     let kept = soon(client.publish("a", payload(3)).qos(QoS::AtLeastOnce).enqueue()).await.unwrap();
@@ -248,6 +256,25 @@ async fn a_full_disk_refuses_and_recovers() {
         });
     }
     assert_eq!(told, ["restored", "failed", "recovered"]);
+}
+
+/// That a message was delivered is written with what comes next, so that one alone costs two batches, not three; and
+/// soon, if nothing comes.
+#[tokio::test]
+async fn what_nothing_depends_on_is_written_with_the_next_batch() {
+    let (broker, disk) = (broker().await, Disk::default());
+    let client = soon(durable(&broker, &disk)).await.unwrap();
+    publish_numbers(&client, "a", QoS::AtLeastOnce, 0..1).await;
+    forgotten(&disk).await;
+    let before = disk.state().batches.len();
+    for number in 1..21 {
+        publish_numbers(&client, "a", QoS::AtLeastOnce, number..number + 1).await;
+    }
+    forgotten(&disk).await;
+    let batches = disk.state().batches.len() - before;
+    // Some may have had to wait for a busy machine.
+    assert!((40..=50).contains(&batches), "{batches} batches for 20 messages");
+    client.disconnect().await.unwrap();
 }
 
 /// A store that panics takes nobody with it: what comes is refused, what was accepted is where it was.

@@ -1,12 +1,15 @@
 //! The tables, and SQLite as we use it.
 
+use crate::directory::journal;
 use crate::error::from_engine;
 use crate::journal::PAGE;
 use crate::key::{Kind, place, session};
 use core::ops::ControlFlow;
 use mqtt_client::{StoreError, StoreKey, StoreOp};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The newest format that this release knows. It changes when an earlier release could not use what this one writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -26,8 +29,10 @@ const GIVEN_BACK: u32 = 512;
 #[derive(Debug)]
 pub(crate) struct Database {
     connection: Connection,
-    /// Whether a commit waits for the disk.
-    synced: bool,
+    path: PathBuf,
+    /// The journal, to wait for the disk: as SQLite is mostly built, it would wait with `fsync`, which writes the time of
+    /// the last change too, twice the work.
+    journal: Option<File>,
     /// Deletions since space was last given back.
     deletions: usize,
 }
@@ -74,12 +79,12 @@ impl Database {
         connection.execute_batch(&format!(
             "PRAGMA locking_mode = EXCLUSIVE;
              PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = FULL;
+             PRAGMA synchronous = NORMAL;
              PRAGMA wal_autocheckpoint = {JOURNAL};
              PRAGMA cache_size = -{CACHE};
              PRAGMA cell_size_check = ON;"
         ))?;
-        Ok(Self { connection, synced: true, deletions: 0 })
+        Ok(Self { connection, path: path.to_owned(), journal: None, deletions: 0 })
     }
 
     /// The version of its format, as far as it can be told.
@@ -136,15 +141,14 @@ impl Database {
     /// Does all of it, or after an error nothing. `last` is the highest number of a message ever.
     pub(crate) fn apply(&mut self, ops: &[StoreOp], last: &mut u64, sync: bool) -> Result<(), StoreError> {
         let mut reached = *last;
-        self.wait_for_disk(sync).map_err(from_engine)?;
         if ops.is_empty() && sync {
-            // Moving the journal into the database makes it safe first.
-            return self.checkpoint("PASSIVE").map_err(from_engine);
+            return Ok(self.wait_for_disk()?);
         }
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(from_engine)?;
         let done = ops
             .iter()
             .try_for_each(|op| self.apply_one(op, &mut reached))
+            .and_then(|()| self.keep_last(ops, reached))
             .and_then(|()| self.connection.execute_batch("COMMIT").map_err(from_engine));
         if let Err(error) = done {
             // It may have been rolled back already.
@@ -152,6 +156,10 @@ impl Database {
             return Err(error);
         }
         *last = reached;
+        if sync && let Err(error) = self.wait_for_disk() {
+            self.take_back(ops);
+            return Err(error.into());
+        }
         self.give_back(ops);
         Ok(())
     }
@@ -167,16 +175,18 @@ impl Database {
             }
             StoreOp::Delete(key) => {
                 let (kind, number) = place(*key)?;
-                self.delete(kind, number).map_err(from_engine)?;
-                match key {
-                    // No row tells of it any more.
-                    StoreKey::Message(number) if number == last => {
-                        self.put(Kind::Session, session::LAST, &last.to_be_bytes()).map_err(from_engine)
-                    }
-                    _ => Ok(()),
-                }
+                self.delete(kind, number).map_err(from_engine)
             }
         }
+    }
+
+    /// Remembers the highest number of a message if no row tells of it any more.
+    fn keep_last(&self, ops: &[StoreOp], last: u64) -> Result<(), StoreError> {
+        let gone = StoreOp::Delete(StoreKey::Message(last));
+        if !ops.contains(&gone) {
+            return Ok(());
+        }
+        self.put(Kind::Session, session::LAST, &last.to_be_bytes()).map_err(from_engine)
     }
 
     pub(crate) fn put(&self, kind: Kind, number: i64, value: &[u8]) -> rusqlite::Result<()> {
@@ -229,13 +239,30 @@ impl Database {
         transaction.commit()
     }
 
-    fn wait_for_disk(&mut self, sync: bool) -> rusqlite::Result<()> {
-        if self.synced != sync {
-            let level = if sync { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            self.connection.execute_batch(level)?;
-            self.synced = sync;
-        }
+    /// Waits until all that was committed is on the disk: in the journal, or moved into the database, which waits by
+    /// itself. The journal is one file as long as the database is open.
+    fn wait_for_disk(&mut self) -> io::Result<()> {
+        let journal = match self.journal.take() {
+            Some(journal) => journal,
+            None => OpenOptions::new().write(true).open(journal(&self.path))?,
+        };
+        journal.sync_data()?;
+        self.journal = Some(journal);
         Ok(())
+    }
+
+    /// These messages are refused, although they are written: the disk would not promise to keep them. The other
+    /// operations come again.
+    fn take_back(&self, ops: &[StoreOp]) {
+        let _ = self.in_one(|| {
+            ops.iter().try_for_each(|op| match op {
+                StoreOp::Put(key @ StoreKey::Message(_), _) => match place(*key) {
+                    Ok((kind, number)) => self.delete(kind, number),
+                    Err(_) => Ok(()),
+                },
+                _ => Ok(()),
+            })
+        });
     }
 
     fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {

@@ -4,6 +4,7 @@ use clap::{Parser, ValueEnum};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug, Parser)]
@@ -48,6 +49,9 @@ pub struct Args {
     /// A knob of the library's own; 0 is its default
     #[arg(long, default_value_t = 0)]
     pub tune: usize,
+    /// Keep what is not delivered in this directory, where the library can
+    #[arg(long)]
+    pub store: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -108,13 +112,18 @@ impl Args {
     /// Reads the command line. From here on the process has a limit, whatever the library under test does.
     pub fn read() -> Self {
         let args = Self::parse();
-        let timeout = args.timeout;
+        args.limit();
+        args
+    }
+
+    /// The same for those with a command line of their own.
+    pub fn limit(&self) {
+        let timeout = self.timeout;
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_secs(timeout));
             println!("{}", json!({ "error": format!("not done after {timeout} s") }));
             std::process::exit(3);
         });
-        args
     }
 
     pub fn body(&self) -> Vec<u8> {

@@ -2,7 +2,8 @@
 
 use e2e_common::{Args, Role, Run, Transport, micros, resident};
 use paho_mqtt::{
-    AsyncClient, ConnectOptionsBuilder, CreateOptionsBuilder, DeliveryToken, Message, SslOptionsBuilder,
+    AsyncClient, ConnectOptionsBuilder, CreateOptionsBuilder, DeliveryToken, Message, PersistenceType,
+    SslOptionsBuilder,
 };
 use paho_mqtt::{MQTT_VERSION_3_1_1, MQTT_VERSION_5};
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ fn client(args: &Args, index: u64) -> AsyncClient {
     CreateOptionsBuilder::new()
         .server_uri(server(args))
         .client_id(args.client_id(index))
-        .persistence(None)
+        .persistence(args.store.as_deref().map(PersistenceType::from))
         .max_buffered_messages(i32::from(args.window) + 10)
         .mqtt_version(if args.version == 5 { MQTT_VERSION_5 } else { MQTT_VERSION_3_1_1 })
         .create_client()
