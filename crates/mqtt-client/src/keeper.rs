@@ -60,6 +60,8 @@ pub(crate) struct Keeper {
     linger_until: Option<Instant>,
     /// The client ends: nothing waits any more.
     hurries: bool,
+    /// The last thing was to read, although there was something to write.
+    read_last: bool,
     /// Stored messages that could not be read.
     damaged: usize,
 }
@@ -99,6 +101,8 @@ pub(crate) enum News {
     Accepted(CellId),
     /// The session is to have this message; with the request that waits for its outcome.
     Give(u64, Option<CellId>, StoredMessage),
+    /// It was stored, and found damaged when it was to be sent.
+    Lost(CellId),
     /// It could not be stored.
     Refused(CellId, StoreError),
     /// The store does not work.
@@ -136,6 +140,7 @@ impl Keeper {
             retry_at: None,
             linger_until: None,
             hurries: false,
+            read_last: false,
             damaged: stored.damaged,
         };
         Ok((keeper, stored))
@@ -264,14 +269,17 @@ impl Keeper {
             return;
         }
         let writes = !self.next.is_empty() && !self.lingers(now);
-        let reads = self.waiting.messages > 0
-            && session.queued() < RESIDENT.messages / 2
-            && session.queued_bytes() < RESIDENT.bytes / 2;
+        let has_room =
+            session.queued() < RESIDENT.messages / 2 && session.queued_bytes() < RESIDENT.bytes / 2;
+        let reads = self.waiting.messages > 0 && (has_room || !self.pages);
         if !writes && !reads {
             return;
         }
         let Some(mut store) = self.store.take() else { return };
-        if writes {
+        // In turns: whoever publishes without a pause must not keep the session from having what it can send.
+        let read = reads && !(writes && self.read_last);
+        self.read_last = read && writes;
+        if !read {
             self.linger_until = None;
             self.writing = core::mem::take(&mut self.next);
             self.batch += 1;
@@ -304,7 +312,8 @@ impl Keeper {
         for Submitted { number, cell, stored, value } in batch.messages {
             news.push(News::Accepted(cell));
             let room = has.messages < RESIDENT.messages && has.bytes < RESIDENT.bytes;
-            if !self.pages || self.waiting.messages == 0 && room {
+            // Those before it come first.
+            if self.waiting.messages == 0 && (room || !self.pages) {
                 has += Size::one(value.len());
                 self.given = number;
                 news.push(News::Give(number, Some(cell), stored));
@@ -320,20 +329,24 @@ impl Keeper {
             // They were counted, and they are not there.
             self.damaged += self.waiting.messages;
             self.waiting = Size::default();
+            news.extend(self.requests.drain(..).map(|(_, cell)| News::Lost(cell)));
         }
         for (number, value) in page {
             self.waiting -= Size::one(value.len());
             self.given = number;
-            let request = self.request(number);
+            let request = self.request(number, news);
             match StoredMessage::decode(number, &value) {
                 Ok(stored) => news.push(News::Give(number, request, stored)),
-                Err(_) => self.damaged += 1,
+                Err(_) => {
+                    self.damaged += 1;
+                    news.extend(request.map(News::Lost));
+                }
             }
         }
     }
 
     /// Who waits for the outcome of this message; those before it are not there.
-    fn request(&mut self, number: u64) -> Option<CellId> {
+    fn request(&mut self, number: u64, news: &mut Vec<News>) -> Option<CellId> {
         while let Some(&(first, cell)) = self.requests.front()
             && first <= number
         {
@@ -341,6 +354,7 @@ impl Keeper {
             if first == number {
                 return Some(cell);
             }
+            news.push(News::Lost(cell));
         }
         None
     }

@@ -113,6 +113,10 @@ impl Driver {
                     self.tap.publishes(token, || message);
                 }
             }
+            News::Lost(cell) => {
+                self.tap.turned_back(cell, &Outcome::NotSent);
+                self.settle(cell, Fate::Outcome(Outcome::NotSent));
+            }
             News::Refused(cell, error) => {
                 self.tap.turned_back(cell, &Outcome::NotSent);
                 self.settle(cell, Fate::NotStored(error));

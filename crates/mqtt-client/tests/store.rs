@@ -366,6 +366,61 @@ async fn the_outcome_of_what_waited_on_disk_is_told() {
     client.disconnect().await.unwrap();
 }
 
+/// What an earlier process has stored comes before what this one publishes, also where the session is to have all.
+#[tokio::test]
+async fn what_is_stored_comes_first_whatever_gives_way() {
+    for overflow in [Overflow::Refuse, Overflow::DropOldest] {
+        let (broker, disk) = (broker().await, Disk::default());
+        let (stage, first) = Stage::new();
+        let client = first.client_id("durable").store(disk.store()).start().unwrap();
+        let large = |number| [payload(number), vec![0; 200_000]].concat();
+        for number in 0..4 {
+            drop(soon(client.publish("a", large(number)).qos(QoS::AtLeastOnce).enqueue()).await.unwrap());
+        }
+        client.disconnect().await.unwrap();
+        drop(stage);
+        let client = durable(&broker, &disk).queue_overflow(overflow).start().unwrap();
+        let deliveries =
+            [4, 5].map(|number| client.publish("a", payload(number)).qos(QoS::AtLeastOnce).try_enqueue());
+        for delivery in deliveries {
+            assert!(matches!(soon(delivery.unwrap()).await, Outcome::Acked { .. }));
+        }
+        assert_eq!(client.status().damaged, 0);
+        client.disconnect().await.unwrap();
+        assert_eq!(received(&broker), (0..6).collect::<Vec<_>>(), "{overflow:?}");
+    }
+}
+
+/// Who waits for a message that is found damaged on the disk hears of it.
+#[tokio::test]
+async fn the_outcome_of_a_damaged_message_is_told() {
+    for gone in [false, true] {
+        let (broker, disk) = (broker().await, Disk::default());
+        broker.faults().refuse(ReasonCode::SERVER_BUSY, Connections::All);
+        let client = durable(&broker, &disk).start().unwrap();
+        let mut deliveries = Vec::new();
+        for number in 0..1500 {
+            let publish = client.publish("a", payload(number)).qos(QoS::AtLeastOnce);
+            deliveries.push(soon(publish.enqueue()).await.unwrap());
+        }
+        let last = *disk.messages().last().unwrap();
+        match gone {
+            true => drop(disk.state().map.remove(&StoreKey::Message(last))),
+            false => {
+                drop(disk.state().map.insert(StoreKey::Message(last), bytes::Bytes::from_static(b"rubbish")))
+            }
+        }
+        broker.faults().clear();
+        let lost = deliveries.pop().unwrap();
+        for delivery in deliveries {
+            assert!(matches!(soon(delivery).await, Outcome::Acked { .. }));
+        }
+        assert_eq!(soon(lost).await, Outcome::NotSent);
+        assert_eq!(client.status().damaged, 1);
+        client.disconnect().await.unwrap();
+    }
+}
+
 /// Each way to give way, with a store: it forgets what gave way, and the next process sends the rest.
 #[tokio::test]
 async fn what_gives_way_is_forgotten_by_the_store() {

@@ -35,6 +35,10 @@ pub(crate) struct Database {
     journal: Option<File>,
     /// Deletions since space was last given back.
     deletions: usize,
+    /// The disk failed to write the journal.
+    doubtful: bool,
+    /// Messages that were refused, and could not be deleted.
+    refused: Vec<i64>,
 }
 
 /// One row, as it was read.
@@ -84,7 +88,14 @@ impl Database {
              PRAGMA cache_size = -{CACHE};
              PRAGMA cell_size_check = ON;"
         ))?;
-        Ok(Self { connection, path: path.to_owned(), journal: None, deletions: 0 })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            journal: None,
+            deletions: 0,
+            doubtful: false,
+            refused: Vec::new(),
+        })
     }
 
     /// The version of its format, as far as it can be told.
@@ -144,10 +155,11 @@ impl Database {
         if ops.is_empty() && sync {
             return Ok(self.wait_for_disk()?);
         }
+        self.leave_journal()?;
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(from_engine)?;
-        let done = ops
-            .iter()
-            .try_for_each(|op| self.apply_one(op, &mut reached))
+        let done = self
+            .delete_refused()
+            .and_then(|()| ops.iter().try_for_each(|op| self.apply_one(op, &mut reached)))
             .and_then(|()| self.keep_last(ops, reached))
             .and_then(|()| self.connection.execute_batch("COMMIT").map_err(from_engine));
         if let Err(error) = done {
@@ -156,7 +168,9 @@ impl Database {
             return Err(error);
         }
         *last = reached;
+        self.refused.clear();
         if sync && let Err(error) = self.wait_for_disk() {
+            self.doubtful = true;
             self.take_back(ops);
             return Err(error.into());
         }
@@ -252,17 +266,40 @@ impl Database {
     }
 
     /// These messages are refused, although they are written: the disk would not promise to keep them. The other
-    /// operations come again.
-    fn take_back(&self, ops: &[StoreOp]) {
-        let _ = self.in_one(|| {
-            ops.iter().try_for_each(|op| match op {
-                StoreOp::Put(key @ StoreKey::Message(_), _) => match place(*key) {
-                    Ok((kind, number)) => self.delete(kind, number),
-                    Err(_) => Ok(()),
-                },
-                _ => Ok(()),
+    /// operations come again. What cannot be deleted now is with the next changes, and not shown until then.
+    fn take_back(&mut self, ops: &[StoreOp]) {
+        self.refused = ops
+            .iter()
+            .filter_map(|op| match op {
+                StoreOp::Put(key @ StoreKey::Message(_), _) => place(*key).ok().map(|(_, number)| number),
+                _ => None,
             })
-        });
+            .collect();
+        if self
+            .in_one(|| self.refused.iter().try_for_each(|number| self.delete(Kind::Message, *number)))
+            .is_ok()
+        {
+            self.refused.clear();
+        }
+    }
+
+    fn delete_refused(&self) -> Result<(), StoreError> {
+        self.refused.iter().try_for_each(|number| self.delete(Kind::Message, *number)).map_err(from_engine)
+    }
+
+    /// Whether this message was refused, although it is written.
+    pub(crate) fn is_refused(&self, number: i64) -> bool {
+        self.refused.contains(&number)
+    }
+
+    /// A disk that failed to write the journal may have forgotten it, and not say so again. What comes behind the hole would
+    /// be lost with it: first everything has to be in the database, and the journal begun anew.
+    fn leave_journal(&mut self) -> Result<(), StoreError> {
+        if self.doubtful {
+            self.checkpoint("TRUNCATE").map_err(from_engine)?;
+            self.doubtful = false;
+        }
+        Ok(())
     }
 
     fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {

@@ -221,16 +221,19 @@ impl Store for DurableStore {
         self.with_database(|database| {
             page.clear();
             broken.clear();
-            let mut room = bytes;
+            let mut used = 0;
             let read = database.rows(Kind::Message, after, |row| {
+                if database.is_refused(row.number) {
+                    return ControlFlow::Continue(());
+                }
                 if !row.is_whole {
                     broken.push(row.number);
                     return ControlFlow::Continue(());
                 }
-                if !page.is_empty() && row.value.len() > room {
+                used += row.value.len();
+                if !page.is_empty() && used > bytes {
                     return ControlFlow::Break(());
                 }
-                room = room.saturating_sub(row.value.len());
                 page.push((u64::try_from(row.number).unwrap_or(0), Bytes::copy_from_slice(row.value)));
                 ControlFlow::Continue(())
             });
