@@ -1,8 +1,9 @@
 //! Acknowledging by hand, and messages that several subscriptions have to answer.
 
 use crate::submissions::Shared;
+use crate::sync::Mutex;
 use mqtt_session::{AckToken as PacketToken, PropertiesBuf, Property, ReasonCode, UsageError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The right and the duty to acknowledge one message, from a [`ManualSubscription`](crate::ManualSubscription).
 ///
@@ -152,7 +153,7 @@ impl Ack {
     /// The message stays without an answer.
     fn withhold(self) {
         if let Self::Shared(fan) = self {
-            fan.said.lock().unwrap_or_else(PoisonError::into_inner).withheld = true;
+            fan.said.lock().withheld = true;
         }
     }
 }
@@ -172,7 +173,7 @@ impl Fan {
     /// One share is given back. The last one brings the answer.
     pub(crate) fn close(self: Arc<Self>) -> Option<Answer> {
         let Self { token, said } = Arc::into_inner(self)?;
-        let Said { reason, properties, withheld } = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Said { reason, properties, withheld } = said.into_inner();
         (!withheld).then_some(Answer { token, reason, properties })
     }
 
@@ -181,7 +182,7 @@ impl Fan {
         if reason == ReasonCode::SUCCESS && properties.is_none() {
             return;
         }
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock();
         let silent = said.reason == ReasonCode::SUCCESS && said.properties.is_none();
         if silent || (reason.is_error() && !said.reason.is_error()) {
             said.reason = reason;

@@ -14,14 +14,15 @@ pub(crate) enum Fate {
     /// The client ended before the session had it.
     Closed,
     /// The store could not take it.
-    NotStored(StoreError),
+    NotStored(Box<StoreError>),
 }
 
 /// The cells of one client, reused: a request costs no allocation of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
     cells: Vec<Cell>,
-    free: Vec<CellId>,
+    /// The free one that was in use last; each names the next.
+    free: Option<CellId>,
 }
 
 /// A cell that is held, by its index.
@@ -36,7 +37,8 @@ impl CellId {
 
 #[derive(Debug)]
 pub(crate) enum Cell {
-    Free,
+    /// Nobody's; with the next free one.
+    Free(Option<CellId>),
     /// A message that is not stored yet. Otherwise as an open one.
     Pending(Option<Waker>),
     /// The driver owes a fate; the waker is that of the token, if it was polled.
@@ -48,20 +50,36 @@ pub(crate) enum Cell {
 }
 
 impl Cells {
+    #[inline(always)]
     pub(crate) fn open(&mut self) -> CellId {
-        if let Some(id) = self.free.pop() {
-            self.cells[id.0] = Cell::Open(None);
-            return id;
-        }
-        self.cells.push(Cell::Open(None));
-        CellId(self.cells.len() - 1)
+        self.take(Cell::Open(None))
     }
 
     /// For a message that is accepted only when it is stored.
     pub(crate) fn open_pending(&mut self) -> CellId {
-        let id = self.open();
-        self.cells[id.0] = Cell::Pending(None);
+        self.take(Cell::Pending(None))
+    }
+
+    #[inline(always)]
+    fn take(&mut self, taken: Cell) -> CellId {
+        let Some(id) = self.free else {
+            self.cells.push(taken);
+            return CellId(self.cells.len() - 1);
+        };
+        let cell = core::mem::replace(&mut self.cells[id.0], taken);
+        if let Cell::Free(next) = cell {
+            self.free = next;
+        }
+        // There is nothing in it to be dropped.
+        core::mem::forget(cell);
         id
+    }
+
+    /// Frees a cell; what was in it is to be dropped once the lock is released.
+    #[inline]
+    fn release(&mut self, id: CellId) -> Cell {
+        let next = self.free.replace(id);
+        core::mem::replace(&mut self.cells[id.0], Cell::Free(next))
     }
 
     /// The message is stored. Returns whom to wake, once the lock is released.
@@ -87,21 +105,21 @@ impl Cells {
             }
             Cell::Settled(Fate::Outcome(_)) | Cell::Open(_) => Poll::Ready(Ok(())),
             Cell::Settled(fate) => Poll::Ready(Err(fate.clone())),
-            Cell::Forgotten | Cell::Free => Poll::Pending,
+            Cell::Forgotten | Cell::Free(_) => Poll::Pending,
         }
     }
 
     /// The driver knows. Returns whom to wake, once the lock is released.
+    #[inline(always)]
     pub(crate) fn settle(&mut self, id: CellId, fate: Fate) -> Option<Waker> {
         let cell = &mut self.cells[id.0];
         match core::mem::replace(cell, Cell::Settled(fate)) {
             Cell::Open(waker) | Cell::Pending(waker) => waker,
             Cell::Forgotten => {
-                *cell = Cell::Free;
-                self.free.push(id);
+                self.release(id);
                 None
             }
-            earlier @ (Cell::Settled(_) | Cell::Free) => {
+            earlier @ (Cell::Settled(_) | Cell::Free(_)) => {
                 debug_assert!(false, "a request is settled once");
                 *cell = earlier;
                 None
@@ -111,17 +129,16 @@ impl Cells {
 
     /// The token asks; with the fate it gives up its cell. A waker that is `displaced` is to be dropped once the lock
     /// is released.
+    #[inline(always)]
     pub(crate) fn poll(&mut self, id: CellId, asking: &Waker, displaced: &mut Option<Waker>) -> Poll<Fate> {
-        let cell = &mut self.cells[id.0];
-        match cell {
+        match &mut self.cells[id.0] {
             Cell::Open(waker) | Cell::Pending(waker) => *displaced = set_waker(waker, asking),
             Cell::Settled(_) => {
-                if let Cell::Settled(fate) = core::mem::replace(cell, Cell::Free) {
-                    self.free.push(id);
+                if let Cell::Settled(fate) = self.release(id) {
                     return Poll::Ready(fate);
                 }
             }
-            Cell::Forgotten | Cell::Free => debug_assert!(false, "a token asks for its own cell"),
+            Cell::Forgotten | Cell::Free(_) => debug_assert!(false, "a token asks for its own cell"),
         }
         Poll::Pending
     }
@@ -129,20 +146,17 @@ impl Cells {
     /// The token is gone; the request goes on. Returns what is to be dropped once the lock is released.
     #[must_use]
     pub(crate) fn forget(&mut self, id: CellId) -> Cell {
-        let cell = core::mem::replace(&mut self.cells[id.0], Cell::Forgotten);
-        if matches!(cell, Cell::Settled(_)) {
-            self.cells[id.0] = Cell::Free;
-            self.free.push(id);
+        if matches!(self.cells[id.0], Cell::Settled(_)) {
+            return self.release(id);
         }
-        cell
+        core::mem::replace(&mut self.cells[id.0], Cell::Forgotten)
     }
 
     /// The driver will not tell what became of it. Frees the cell and returns true if nobody asks.
     pub(crate) fn release_forgotten(&mut self, id: CellId) -> bool {
         let forgotten = matches!(self.cells[id.0], Cell::Forgotten);
         if forgotten {
-            self.cells[id.0] = Cell::Free;
-            self.free.push(id);
+            self.release(id);
         }
         forgotten
     }
@@ -152,7 +166,7 @@ impl Cells {
         let owed = |(index, cell): (usize, &Cell)| match cell {
             Cell::Open(_) | Cell::Forgotten => Some((CellId(index), true)),
             Cell::Pending(_) => Some((CellId(index), false)),
-            Cell::Free | Cell::Settled(_) => None,
+            Cell::Free(_) | Cell::Settled(_) => None,
         };
         self.cells.iter().enumerate().filter_map(owed).collect()
     }
@@ -203,7 +217,7 @@ mod tests {
         assert!(cells.accept(first).is_some(), "the future that asked is woken");
         assert!(matches!(accepted(&mut cells, first), Poll::Ready(Ok(()))));
         assert!(poll(&mut cells, first).is_none());
-        _ = cells.settle(second, Fate::NotStored(StoreError::Full));
+        _ = cells.settle(second, Fate::NotStored(StoreError::Full.into()));
         assert!(matches!(accepted(&mut cells, second), Poll::Ready(Err(Fate::NotStored(_)))));
         assert!(matches!(poll(&mut cells, second), Some(Fate::NotStored(_))));
         // Nobody waits for this one any more.

@@ -4,9 +4,8 @@ use crate::ack::Answer;
 use crate::cells::{CellId, Fate};
 use crate::clock::Clock;
 use crate::connection::{Event, State};
-use crate::delivery::HolderId;
 use crate::driver::Driver;
-use crate::requests::Request;
+use crate::requests::{Request, Subscribing};
 use crate::submissions::{Command, Subscribe};
 use core::task::Waker;
 use core::time::Duration;
@@ -32,14 +31,16 @@ impl Driver {
         self.full = self.full.saturating_sub(core::mem::take(&mut self.exchange.reopened));
         if !self.exchange.commands.is_empty() {
             let mut commands = core::mem::take(&mut self.exchange.commands);
+            // With a store a message is accepted at once, and sent when it is certain how.
+            let publishes = self.established || self.keeper.is_some();
             for command in commands.drain(..) {
                 self.tap.taken(&command);
-                // With a store a message is accepted at once, and sent when it is certain how.
-                let stored = self.keeper.is_some() && matches!(command, Command::Publish(..));
-                if self.established || stored {
-                    self.handle_command(now, command);
-                } else {
-                    self.keep_for_later(now, command);
+                match command {
+                    Command::Publish(message, cell) if publishes => {
+                        self.publish(now, message, cell);
+                    }
+                    command if self.established => self.handle_command(now, command),
+                    command => self.keep_for_later(now, command),
                 }
             }
             // Its memory serves the next batch.
@@ -94,6 +95,7 @@ impl Driver {
         }
     }
 
+    #[inline(always)]
     fn publish(&mut self, now: Instant, message: Message, cell: CellId) {
         if self.keeper.is_some() {
             return self.submit(now, message, cell);
@@ -128,7 +130,10 @@ impl Driver {
         let held = filters.iter().map(|(filter, options)| (filter.clone(), options.qos));
         self.router.add(holder, &inbox, held, identifier, &mut self.effects);
         match self.session.subscribe(filters, properties) {
-            Ok(token) => self.requests.insert(token, Request::Subscribe { cell, holder, filters: names }),
+            Ok(token) => {
+                let subscribing = Box::new(Subscribing { cell, holder, filters: names });
+                self.requests.insert(token, Request::Subscribe(subscribing));
+            }
             Err(error) => {
                 self.router.remove(holder, &mut self.effects);
                 self.settle(cell, Fate::Refused(error));
@@ -210,6 +215,7 @@ impl Driver {
     }
 
     /// Tells the handle what became of its request.
+    #[inline(always)]
     pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
         if self.ack_latency.measures(token) {
             self.ack_latency.end(self.clock.now(), matches!(outcome, Outcome::Acked { .. }));
@@ -226,14 +232,15 @@ impl Driver {
                 self.settle(cell, Fate::Outcome(outcome));
             }
             Request::Unsubscribe(None) => {}
-            Request::Subscribe { cell, holder, filters } => {
-                self.subscribed(holder, &filters, &outcome);
-                self.settle(cell, Fate::Outcome(outcome));
+            Request::Subscribe(subscribing) => {
+                self.subscribed(&subscribing, &outcome);
+                self.settle(subscribing.cell, Fate::Outcome(outcome));
             }
         }
     }
 
-    fn subscribed(&mut self, holder: HolderId, filters: &[TopicFilter], outcome: &Outcome) {
+    fn subscribed(&mut self, subscribing: &Subscribing, outcome: &Outcome) {
+        let Subscribing { holder, ref filters, .. } = *subscribing;
         let Outcome::Subscribed { codes, .. } = outcome else {
             self.router.remove(holder, &mut self.effects);
             return;

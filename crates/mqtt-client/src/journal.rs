@@ -141,6 +141,7 @@ impl Tap {
     }
 
     /// The driver has taken over a request.
+    #[inline(always)]
     pub(crate) fn taken(&mut self, command: &Command) {
         self.tell(|open| {
             if let Command::Publish(message, cell) = command {
@@ -180,6 +181,7 @@ impl Tap {
     }
 
     /// The session has seen a request through.
+    #[inline(always)]
     pub(crate) fn completed(&mut self, token: Token, request: Option<&Request>, outcome: &Outcome) {
         self.tell(|open| match request {
             Some(Request::Publish(cell)) => open.complete(*cell, outcome),

@@ -15,7 +15,7 @@ const READ: usize = 16 * 1024;
 const MOST_READ: usize = 64 * 1024;
 /// After so many bytes the applications have their turn, while what was read is still in the cache.
 const TURN: usize = 64 * 1024;
-/// A connection that moves less between two rests is idle.
+/// A connection that moves less between three rests is idle.
 const IDLE: usize = 4 * 1024;
 /// A write of this size does not gain by waiting for company.
 const WORTH_WRITING: usize = 1024;
@@ -34,6 +34,8 @@ pub(crate) struct Link {
     read: usize,
     /// Bytes read and written since the last rest.
     moved: usize,
+    /// And between the two before: much goes one way, and little comes back.
+    moved_before: usize,
     /// The tasks that a read woke have had their turn.
     yielded: bool,
     /// The last write found no room.
@@ -53,6 +55,7 @@ impl Link {
             room: READ,
             read: 0,
             moved: 0,
+            moved_before: 0,
             yielded: false,
             blocked: false,
             silent: true,
@@ -155,7 +158,8 @@ impl Link {
     /// which in the middle of much traffic would be fetched again at once.
     pub(crate) fn rest(&mut self) -> bool {
         self.read = 0;
-        let idle = core::mem::take(&mut self.moved) < IDLE;
+        let moved = core::mem::take(&mut self.moved);
+        let idle = moved + core::mem::replace(&mut self.moved_before, moved) < IDLE;
         if idle {
             self.output.release();
             if self.input.is_empty() {

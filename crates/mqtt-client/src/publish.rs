@@ -2,12 +2,13 @@
 
 use crate::cells::{CellId, Fate};
 use crate::error::PublishError;
-use crate::request::with_correlation;
+use crate::request::{Added, with_added};
 use crate::room::Ticket;
 use crate::submissions::Shared;
 use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use mqtt_session::{Message, Outcome, PropertiesBuf, QoS, TopicName};
 use std::sync::Arc;
 use tokio::task::coop;
@@ -23,18 +24,36 @@ use tokio::task::coop;
 #[must_use = "nothing is published before it is awaited or enqueued"]
 pub struct PublishBuilder<'a> {
     shared: &'a Arc<Shared>,
-    message: Result<Message, PublishError>,
-    /// What shows which request this answers.
-    correlation: Option<Bytes>,
+    /// `None` if there is something wrong with it.
+    message: Option<Message>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few messages have.
+#[derive(Debug, Default)]
+struct Rare {
+    added: Added,
+    error: Option<PublishError>,
 }
 
 impl<'a> PublishBuilder<'a> {
+    #[inline(always)]
     pub(crate) fn new(shared: &'a Arc<Shared>, message: Result<Message, PublishError>) -> Self {
-        Self { shared, message, correlation: None }
+        match message {
+            Ok(message) => Self { shared, message: Some(message), rare: None },
+            Err(error) => Self::wrong(shared, error),
+        }
     }
 
+    #[cold]
+    fn wrong(shared: &'a Arc<Shared>, error: PublishError) -> Self {
+        let rare = Rare { error: Some(error), ..Rare::default() };
+        Self { shared, message: None, rare: Some(Box::new(rare)) }
+    }
+
+    /// What shows which request this answers.
     pub(crate) fn correlation(mut self, correlation: Option<Bytes>) -> Self {
-        self.correlation = correlation;
+        self.added().correlation = correlation;
         self
     }
 
@@ -55,6 +74,16 @@ impl<'a> PublishBuilder<'a> {
         self.with(|message| message.properties = properties)
     }
 
+    /// The message is of no use after this time, counted in whole seconds and rounded up, 136 years at most: the message
+    /// expiry interval, section 3.3.2.3.3; 5.0 only. One that has waited so long in the queue or in a store is not sent and
+    /// completes as [`Outcome::Expired`]; the server is told what is left, and drops it likewise for those who are away.
+    /// Among the [`properties`](Self::properties) it must not stand a second time.
+    pub fn expiry(mut self, after: Duration) -> Self {
+        let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
+        self.added().expiry = Some(seconds.try_into().unwrap_or(u32::MAX));
+        self
+    }
+
     /// Waits until the message is accepted: there is room for it in the queue, whether there is a connection or not.
     /// Those who wait are served in the order of their coming.
     ///
@@ -67,13 +96,9 @@ impl<'a> PublishBuilder<'a> {
     ///
     /// The topic is not usable, the message breaks a rule or a known limit of the server, it cannot be stored, or the
     /// client has ended.
+    #[inline(always)]
     pub fn enqueue(self) -> Enqueue<'a> {
-        let shared = self.shared;
-        let (message, error) = match self.message() {
-            Ok(message) => (Some(message), None),
-            Err(error) => (None, Some(error)),
-        };
-        Enqueue { shared, message, error, ticket: None, token: None }
+        Enqueue { offer: self, ticket: None, handed_over: None }
     }
 
     /// Accepts the message if there is room for it right now and nobody waits in line. It does not wait for a
@@ -82,25 +107,42 @@ impl<'a> PublishBuilder<'a> {
     /// # Errors
     ///
     /// [`PublishError::QueueFull`], and those of [`enqueue`](Self::enqueue).
-    pub fn try_enqueue(self) -> Result<DeliveryToken, PublishError> {
-        let shared = self.shared;
-        let cell = shared.try_publish(self.message()?)?;
-        Ok(DeliveryToken::new(shared, cell))
+    pub fn try_enqueue(mut self) -> Result<DeliveryToken, PublishError> {
+        self.complete()?;
+        let handed_over = self.message.map(|message| self.shared.try_publish(message));
+        // Without a message something was wrong with it.
+        let cell = handed_over.unwrap_or(Err(PublishError::QueueFull))?;
+        Ok(DeliveryToken::new(self.shared, cell))
     }
 
-    fn message(self) -> Result<Message, PublishError> {
-        let mut message = self.message?;
-        if let Some(correlation) = self.correlation {
-            message.properties = with_correlation(&message.properties, &correlation)?;
-        }
-        Ok(message)
+    fn added(&mut self) -> &mut Added {
+        &mut self.rare.get_or_insert_default().added
     }
 
+    #[inline(always)]
     fn with(mut self, set: impl FnOnce(&mut Message)) -> Self {
-        if let Ok(message) = &mut self.message {
+        if let Some(message) = &mut self.message {
             set(message);
         }
         self
+    }
+
+    /// Says what is wrong with the message, or puts into it what belongs there.
+    #[inline(always)]
+    fn complete(&mut self) -> Result<(), PublishError> {
+        match self.rare.take() {
+            None => Ok(()),
+            Some(rare) => rare.complete(&mut self.message),
+        }
+    }
+}
+
+impl Rare {
+    #[cold]
+    fn complete(self, message: &mut Option<Message>) -> Result<(), PublishError> {
+        self.error.map_or(Ok(()), Err)?;
+        *message = message.take().map(|message| with_added(message, &self.added)).transpose()?;
+        Ok(())
     }
 }
 
@@ -117,46 +159,54 @@ impl<'a> IntoFuture for PublishBuilder<'a> {
 #[derive(Debug)]
 #[must_use = "nothing is published before it is awaited"]
 pub struct Enqueue<'a> {
-    shared: &'a Arc<Shared>,
-    /// Until it is accepted.
-    message: Option<Message>,
-    error: Option<PublishError>,
+    /// The message, until it is handed over.
+    offer: PublishBuilder<'a>,
     /// The place in the line, while it waits.
     ticket: Option<Ticket>,
-    /// It was handed over, and is to be stored.
-    token: Option<DeliveryToken>,
+    /// It is to be stored.
+    handed_over: Option<DeliveryToken>,
 }
 
 impl Future for Enqueue<'_> {
     type Output = Result<DeliveryToken, PublishError>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Some(error) = this.error.take() {
-            return Poll::Ready(Err(error));
-        }
-        // A loop that only publishes must let the driver run.
-        let coop = ready!(coop::poll_proceed(cx));
-        let token = match this.token.take() {
-            Some(token) => token,
-            None => {
-                let cell = ready!(this.shared.poll_publish(&mut this.message, &mut this.ticket, cx))?;
-                DeliveryToken::new(this.shared, cell)
+        let Self { offer, ticket, handed_over } = &mut *self;
+        offer.complete()?;
+        if offer.message.is_some() {
+            // A loop that only publishes must let the driver run.
+            let coop = ready!(coop::poll_proceed(cx));
+            let cell = ready!(offer.shared.poll_publish(&mut offer.message, ticket, cx));
+            coop.made_progress();
+            let token = DeliveryToken::new(offer.shared, cell?);
+            if !offer.shared.durable {
+                return Poll::Ready(Ok(token));
             }
-        };
-        coop.made_progress();
-        if this.shared.durable && token.poll_accepted(cx)?.is_pending() {
-            this.token = Some(token);
-            return Poll::Pending;
+            *handed_over = Some(token);
         }
-        Poll::Ready(Ok(token))
+        poll_stored(handed_over, cx)
+    }
+}
+
+#[cold]
+fn poll_stored(
+    handed_over: &mut Option<DeliveryToken>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<DeliveryToken, PublishError>> {
+    let Some(token) = handed_over else { return Poll::Pending };
+    let stored = ready!(token.poll_accepted(cx));
+    match handed_over.take() {
+        Some(token) => Poll::Ready(stored.map(|()| token)),
+        None => Poll::Pending,
     }
 }
 
 impl Drop for Enqueue<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.leave_line(ticket);
+            self.offer.shared.leave_line(ticket);
         }
     }
 }
@@ -220,9 +270,8 @@ impl Future for DeliveryToken {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let Some(cell) = self.cell else { return Poll::Pending };
-        let coop = ready!(coop::poll_proceed(cx));
+        // Who waits for one after the other lets the driver run by handing them over.
         let fate = ready!(self.shared.poll_cell(cell, cx));
-        coop.made_progress();
         self.cell = None;
         Poll::Ready(match fate {
             Fate::Outcome(outcome) => outcome,

@@ -5,7 +5,6 @@ use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 use mqtt_session::TopicName;
 use std::collections::{HashMap, VecDeque};
-use std::sync::PoisonError;
 
 /// What happens to a message for which the queue of its subscription has no room, see
 /// [`SubscribeBuilder::when_full`](crate::SubscribeBuilder::when_full).
@@ -244,7 +243,7 @@ impl<T: Topical> Queue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -181,11 +181,10 @@ fn block(properties: Properties<'_>) -> Result<PropertiesBuilder, PublishError> 
     let mut block = PropertiesBuf::builder();
     for property in properties.iter() {
         block = match property {
-            Property::PayloadFormatIndicator(utf8) => block.payload_format_indicator(utf8),
-            Property::MessageExpiryInterval(seconds) => block.message_expiry_interval(seconds),
-            Property::ContentType(text) => block.content_type(text),
-            Property::UserProperty(name, value) => block.user_property(name, value),
-            other => return Err(PublishError::Refused(UsageError::PropertyNotAllowed(other.id()))),
+            Property::ResponseTopic(_) | Property::CorrelationData(_) => {
+                return Err(PublishError::Refused(UsageError::PropertyNotAllowed(property.id())));
+            }
+            property => block.property(property),
         };
     }
     Ok(block)
@@ -199,11 +198,26 @@ pub(crate) fn response(request: &Message, payload: Bytes) -> Result<Message, Pub
     Ok(response)
 }
 
-/// These properties, and what shows which request they answer.
-pub(crate) fn with_correlation(
-    properties: &PropertiesBuf,
-    correlation: &[u8],
-) -> Result<PropertiesBuf, PublishError> {
-    let block = block(properties.view())?.correlation_data(correlation);
-    block.build().map_err(|error| PublishError::Refused(error.into()))
+/// Properties that are set apart from those of the application.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    /// What shows which request this answers.
+    pub(crate) correlation: Option<Bytes>,
+    /// Seconds until the message is of no use.
+    pub(crate) expiry: Option<u32>,
+}
+
+/// The message with these properties too.
+#[cold]
+pub(crate) fn with_added(mut message: Message, added: &Added) -> Result<Message, PublishError> {
+    let properties = message.properties.view();
+    let mut block = match &added.correlation {
+        Some(correlation) => block(properties)?.correlation_data(correlation),
+        None => properties.iter().fold(PropertiesBuf::builder(), PropertiesBuilder::property),
+    };
+    if let Some(seconds) = added.expiry {
+        block = block.message_expiry_interval(seconds);
+    }
+    message.properties = block.build().map_err(|error| PublishError::Refused(error.into()))?;
+    Ok(message)
 }

@@ -1,10 +1,10 @@
 //! Answers on their way back: the one subscription that takes them, and who waits for which.
 
 use crate::delivery::{Effects, Inbox};
+use crate::sync::{Mutex, MutexGuard};
 use core::task::{Context, Poll, Waker};
 use mqtt_session::{Connected, Message, TopicName};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// What the requests of one client share.
@@ -117,7 +117,7 @@ impl Responses {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

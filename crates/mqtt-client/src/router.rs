@@ -198,9 +198,9 @@ impl Router {
         effects: &mut Effects,
     ) {
         let mut identifiers = message.properties.view().subscription_identifiers();
-        let (first, second) = (identifiers.next(), identifiers.next());
+        let first = identifiers.next();
+        let alone = first.is_none() || identifiers.next().is_none();
         drop(identifiers);
-        let alone = second.is_none();
         if alone && self.run.goes_on(first, &message, squeezed) {
             self.run.deliveries.push_back(Delivery { message, ack: token.map(Ack::Sole) });
             return;

@@ -119,7 +119,7 @@ impl Driver {
             }
             News::Refused(cell, error) => {
                 self.tap.turned_back(cell, &Outcome::NotSent);
-                self.settle(cell, Fate::NotStored(error));
+                self.settle(cell, Fate::NotStored(error.into()));
             }
             News::Failing(error) => self.announce(&Event::StoreFailed(error)),
             News::Working => self.announce(&Event::StoreRecovered),

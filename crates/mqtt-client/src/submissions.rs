@@ -20,7 +20,7 @@ use mqtt_session::{
     UsageError, Version,
 };
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// One request to the driver.
 #[derive(Debug)]
@@ -183,6 +183,7 @@ impl Shared {
     pub(crate) fn try_publish(&self, message: Message) -> Result<CellId, PublishError> {
         let size = size_of(&message);
         let mut inner = self.lock();
+        inner.check_open()?;
         inner.check(&message, size)?;
         if !inner.room.try_enter(size) {
             return Err(PublishError::QueueFull);
@@ -193,7 +194,7 @@ impl Shared {
         Ok(cell)
     }
 
-    /// Hands a message over, or waits in line for room. `message` is taken when it is handed over or refused.
+    /// Hands a message over, or waits in line for room. `message` is taken when it is handed over.
     pub(crate) fn poll_publish(
         &self,
         message: &mut Option<Message>,
@@ -201,35 +202,28 @@ impl Shared {
         cx: &mut Context<'_>,
     ) -> Poll<Result<CellId, PublishError>> {
         let mut displaced = None;
-        let Some(size) = message.as_ref().map(size_of) else { return Poll::Pending };
+        let Some(offered) = message else { return Poll::Pending };
+        let size = size_of(offered);
         let mut inner = self.lock();
-        if let Some(closed) = &inner.closed {
-            return Poll::Ready(Err(closed.clone().into()));
-        }
+        inner.check_open()?;
         let entered = match *ticket {
             Some(ticket) => inner.room.poll_turn(ticket, cx.waker(), &mut displaced),
             None => {
-                if let Some(message) = message.as_ref() {
-                    inner.check(message, size)?;
-                }
+                inner.check(offered, size)?;
                 inner.room.try_enter(size)
             }
         };
-        match message.take_if(|_| entered) {
-            Some(message) => {
-                *ticket = None;
-                let (cell, driver) = inner.submit_publish(message, self.durable);
-                drop(inner);
-                wake(driver);
-                Poll::Ready(Ok(cell))
-            }
-            None => {
-                if ticket.is_none() {
-                    *ticket = Some(inner.room.join(size, cx.waker()));
-                }
-                Poll::Pending
-            }
+        if let Some(message) = message.take_if(|_| entered) {
+            *ticket = None;
+            let (cell, driver) = inner.submit_publish(message, self.durable);
+            drop(inner);
+            wake(driver);
+            return Poll::Ready(Ok(cell));
         }
+        if ticket.is_none() {
+            *ticket = Some(inner.room.join(size, cx.waker()));
+        }
+        Poll::Pending
     }
 
     /// Gives up waiting for room.
@@ -246,9 +240,7 @@ impl Shared {
     /// Hands over a request that wants an answer, and that no bound holds back.
     pub(crate) fn submit(&self, command: impl FnOnce(CellId) -> Command) -> Result<CellId, Closed> {
         let mut inner = self.lock();
-        if let Some(closed) = &inner.closed {
-            return Err(closed.clone());
-        }
+        inner.check_open()?;
         let cell = inner.cells.open();
         inner.commands.push(command(cell));
         let driver = inner.parked.take();
@@ -287,6 +279,7 @@ impl Shared {
         wake(driver);
     }
 
+    #[inline(always)]
     pub(crate) fn poll_cell(&self, cell: CellId, cx: &mut Context<'_>) -> Poll<Fate> {
         let mut displaced = None;
         let mut inner = self.lock();
@@ -299,7 +292,7 @@ impl Shared {
         let mut inner = self.lock();
         let accepted = inner.cells.poll_accepted(cell, cx.waker(), &mut displaced);
         accepted.map_err(|fate| match fate {
-            Fate::NotStored(error) => error.into(),
+            Fate::NotStored(error) => (*error).into(),
             Fate::Refused(error) => error.into(),
             Fate::Outcome(_) | Fate::Closed => inner.closed.clone().unwrap_or(Closed::TaskEnded).into(),
         })
@@ -491,16 +484,22 @@ impl Shared {
 
     /// A panic under the lock is a bug, but no reason for another one: what the lock guards is whole after each step.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 
 impl Inner {
     /// Whether a message can be sent at all, as far as is known now. The session looks again when it sends it.
-    fn check(&self, message: &Message, size: Size) -> Result<(), PublishError> {
-        if let Some(closed) = &self.closed {
-            return Err(closed.clone().into());
+    /// Whether anything is taken.
+    #[inline]
+    fn check_open(&self) -> Result<(), Closed> {
+        match &self.closed {
+            None => Ok(()),
+            Some(closed) => Err(closed.clone()),
         }
+    }
+
+    fn check(&self, message: &Message, size: Size) -> Result<(), PublishError> {
         if let Some(version) = self.version.filter(|version| !version.is_v5())
             && !message.properties.is_empty()
         {
@@ -520,6 +519,7 @@ impl Inner {
         }
     }
 
+    #[inline(always)]
     fn submit_publish(&mut self, message: Message, durable: bool) -> (CellId, Option<Waker>) {
         let cell = if durable { self.cells.open_pending() } else { self.cells.open() };
         self.commands.push(Command::Publish(message, cell));

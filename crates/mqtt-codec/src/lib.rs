@@ -73,6 +73,7 @@ mod frame;
 mod name_bytes;
 mod packet;
 mod properties;
+mod properties_buf;
 mod properties_builder;
 mod reason;
 mod scalar;
@@ -93,7 +94,8 @@ pub use self::packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Filters, Packet, PacketType, Publish, PublishParts, ReasonCodes,
     Sender, SubAck, Subscribe, UnsubAck, Unsubscribe, UnsubscribeFilters, Will,
 };
-pub use self::properties::{Properties, PropertiesBuf, Property, PropertyId};
+pub use self::properties::{Properties, Property, PropertyId};
+pub use self::properties_buf::PropertiesBuf;
 pub use self::properties_builder::{PropertiesBuilder, PropertyError, PropertyFault};
 pub use self::reason::ReasonCode;
 pub use self::scalar::{Delivery, PacketId, QoS, RetainHandling, SubscriptionOptions};

@@ -4,13 +4,11 @@
 //! [`PropertiesBuilder`](crate::properties_builder::PropertiesBuilder) writes one.
 
 use crate::error::{DecodeError, Fault, Field};
-use crate::properties_builder::PropertiesBuilder;
 use crate::scalar::QoS;
 use crate::text::trusted_str;
 use crate::topic::check_name;
 use crate::wire;
 use crate::wire::{Parsed, fail, text, trusted_binary, trusted_text, variable_byte_integer};
-use bytes::Bytes;
 use core::fmt;
 
 /// Where properties stand: one of the packets, or the will inside CONNECT.
@@ -420,11 +418,7 @@ impl<'a> Properties<'a> {
 
     /// The subscription identifiers, in wire order: at most one in SUBSCRIBE, any number in a server's PUBLISH.
     pub fn subscription_identifiers(self) -> impl Iterator<Item = u32> + Clone + 'a {
-        // No adaptors: this is asked of each message that a server sends.
-        let mut raw = self.raw();
-        core::iter::from_fn(move || {
-            raw.find(|raw| raw.id == PropertyId::SubscriptionIdentifier as u8)?.variable()
-        })
+        SubscriptionIdentifiers(self.raw())
     }
 
     /// The user properties, in wire order.
@@ -514,6 +508,19 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// No adaptors: this is asked of each message that a server sends.
+#[derive(Clone)]
+struct SubscriptionIdentifiers<'a>(RawProperties<'a>);
+
+impl Iterator for SubscriptionIdentifiers<'_> {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        self.0.find(|raw| raw.id == PropertyId::SubscriptionIdentifier as u8)?.variable()
+    }
+}
+
 /// Walks a checked block.
 #[derive(Clone)]
 struct RawProperties<'a>(&'a [u8]);
@@ -547,47 +554,4 @@ impl<'a> Iterator for RawProperties<'a> {
 #[inline]
 fn field_len(value: &[u8]) -> Option<usize> {
     value.first_chunk().map(|len| 2 + usize::from(u16::from_be_bytes(*len)))
-}
-
-/// Properties that own their block, in wire form. Cheap to clone; empty ones cost nothing.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct PropertiesBuf(Option<Bytes>);
-
-impl PropertiesBuf {
-    /// No properties.
-    pub const fn new() -> Self {
-        Self(None)
-    }
-
-    /// Builds a block property by property.
-    pub fn builder() -> PropertiesBuilder {
-        PropertiesBuilder::default()
-    }
-
-    /// Wraps a block that was checked.
-    pub(crate) fn from_checked(block: Bytes) -> Self {
-        if block.is_empty() { Self(None) } else { Self(Some(block)) }
-    }
-
-    /// The properties, to be read.
-    #[inline]
-    pub fn view(&self) -> Properties<'_> {
-        Properties(self.0.as_deref().unwrap_or_default())
-    }
-
-    /// Bytes of the block, without its length.
-    pub fn len(&self) -> usize {
-        self.view().0.len()
-    }
-
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-impl fmt::Debug for PropertiesBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.view().fmt(f)
-    }
 }

@@ -1,6 +1,7 @@
 //! Writes a block of properties in wire form.
 
-use crate::properties::{PropertiesBuf, PropertyId, bit};
+use crate::properties::{Property, PropertyId, bit};
+use crate::properties_buf::PropertiesBuf;
 use crate::scalar::QoS;
 use crate::text::{TextError, check_len, check_text};
 use crate::topic::{TopicError, check_name};
@@ -68,6 +69,14 @@ macro_rules! setters {
                 self.with(PropertyId::$id, |out| ($write)(out, $($arg),*))
             }
         )*
+
+        /// Sets a property that stands in another block.
+        #[must_use]
+        pub fn property(self, property: Property<'_>) -> Self {
+            match property {
+                $( Property::$id($($arg),*) => self.$setter($($arg),*), )*
+            }
+        }
     };
 }
 

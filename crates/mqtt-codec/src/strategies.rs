@@ -26,7 +26,8 @@ use crate::packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketType, Publish, PublishParts, SubAck, Subscribe,
     UnsubAck, Unsubscribe, Will,
 };
-use crate::properties::{KINDS, Kind, Place, PropertiesBuf, PropertyId, bit};
+use crate::properties::{KINDS, Kind, Place, PropertyId, bit};
+use crate::properties_buf::PropertiesBuf;
 use crate::reason::ReasonCode;
 use crate::scalar::{Delivery, PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crate::text::Text;

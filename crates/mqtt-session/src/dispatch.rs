@@ -88,14 +88,9 @@ impl Session {
                 }
             }
         };
-        let message = Message {
-            topic,
-            qos: delivery.qos(),
-            retain: publish.retain(),
-            dup: delivery.dup(),
-            properties: publish.properties_buf(),
-            payload: publish.into_payload(),
-        };
+        let (retain, properties) = (publish.retain(), publish.properties_buf());
+        let (qos, dup, payload) = (delivery.qos(), delivery.dup(), publish.into_payload());
+        let message = Message { topic, payload, qos, retain, dup, properties };
         self.reports.events.push_back(Event::Message(message, token));
         Ok(())
     }

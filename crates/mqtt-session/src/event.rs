@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use mqtt_codec::{
-    Auth, DecodeError, PacketId, PacketType, Properties, PropertiesBuf, Property, QoS, ReasonCode,
+    Auth, DecodeError, PacketId, PacketType, Properties, PropertiesBuf, PropertiesBuilder, QoS, ReasonCode,
     TopicFilter, TopicName,
 };
 
@@ -233,19 +233,8 @@ pub enum Outcome {
     Refused(UsageError),
 }
 
-/// Properties that own their memory: those of PUBLISH and of acknowledgements.
+/// Properties that own their memory.
 pub(crate) fn owned(properties: Properties<'_>) -> PropertiesBuf {
-    let block = properties.iter().fold(PropertiesBuf::builder(), |block, property| match property {
-        Property::PayloadFormatIndicator(utf8) => block.payload_format_indicator(utf8),
-        Property::MessageExpiryInterval(seconds) => block.message_expiry_interval(seconds),
-        Property::ContentType(text) => block.content_type(text),
-        Property::ResponseTopic(topic) => block.response_topic(topic),
-        Property::CorrelationData(data) => block.correlation_data(data),
-        Property::SubscriptionIdentifier(id) => block.subscription_identifier(id),
-        Property::TopicAlias(alias) => block.topic_alias(alias),
-        Property::ReasonString(text) => block.reason_string(text),
-        Property::UserProperty(name, value) => block.user_property(name, value),
-        _ => block,
-    });
+    let block = properties.iter().fold(PropertiesBuf::builder(), PropertiesBuilder::property);
     block.build().unwrap_or_default()
 }

@@ -29,14 +29,21 @@ pub(crate) enum Awaiting {
 pub(crate) struct Outgoing {
     pub(crate) token: Token,
     pub(crate) message: Message,
-    /// Bytes of its packet, with the topic in full.
-    pub(crate) size: usize,
+    /// Bytes of its packet, with the topic in full. In four bytes: this is moved from the queue into the table.
+    pub(crate) size: u32,
     /// When its message expiry interval passes.
     pub(crate) expires: Option<Instant>,
     /// The link that it was last sent on; in the queue, in a session that is lost since.
     pub(crate) sent_on: Option<u32>,
     /// The round of that link's retransmission.
     pub(crate) round: u32,
+}
+
+impl Outgoing {
+    /// Bytes of its packet, with the topic in full.
+    pub(crate) const fn size(&self) -> usize {
+        self.size as usize
+    }
 }
 
 /// What is left of a QoS 2 message that the server has taken over.
@@ -114,7 +121,19 @@ impl Vacant<'_> {
         self.id
     }
 
+    /// The same as [`insert`](Self::insert), without a detour of the message.
     #[inline(always)]
+    pub(crate) fn insert_publish(self, sent: Outgoing) {
+        let Self { table, id } = self;
+        if index(id) == table.slots.len() {
+            table.add_slot();
+        }
+        if let Some(slot @ None) = table.slots.get_mut(index(id)) {
+            *slot = Some(Awaiting::Publish(sent));
+        }
+        table.change_order(id, Order::Free, Order::Publishes);
+    }
+
     pub(crate) fn insert(self, awaiting: Awaiting) {
         let Self { table, id } = self;
         if index(id) == table.slots.len() {

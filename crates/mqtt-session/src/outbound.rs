@@ -79,7 +79,7 @@ impl Outbound {
         stored: bool,
     ) {
         if let Some(place) = self.queue.latest_mut(&queued.message.topic)
-            && self.bytes - place.size < limits.queue_bytes
+            && self.bytes - place.size() < limits.queue_bytes
         {
             if reports.is_durable() {
                 // A store knows the order of acceptance: it has to stay that of sending `[MQTT-4.6.0-1]`.
@@ -92,7 +92,7 @@ impl Outbound {
                 self.push_back(queued);
                 return;
             }
-            self.bytes += queued.size;
+            self.bytes += queued.size();
             self.look_for_expired = earlier(self.look_for_expired, queued.expires);
             let superseded = mem::replace(place, queued);
             self.refuse(&superseded, Outcome::Dropped, reports);
@@ -116,7 +116,7 @@ impl Outbound {
 
     /// Queues a new message, room or not.
     #[inline(always)]
-    pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: usize) {
+    pub(crate) fn push(&mut self, now: Instant, token: Token, message: Message, size: u32) {
         let expires = publish::expires(now, &message);
         self.count(size, expires);
         self.queue.push_back(Outgoing { token, message, size, expires, sent_on: None, round: 0 });
@@ -130,16 +130,16 @@ impl Outbound {
 
     /// One message more.
     #[inline(always)]
-    fn count(&mut self, size: usize, expires: Option<Instant>) {
+    fn count(&mut self, size: u32, expires: Option<Instant>) {
         if expires.is_some() {
             self.look_for_expired = earlier(self.look_for_expired, expires);
         }
-        self.bytes += size;
+        self.bytes += size as usize;
     }
 
     /// A message that was sent in an earlier life, on no link of this one.
     pub(crate) fn restore(&mut self, sent: Outgoing) -> Outgoing {
-        self.bytes += sent.size;
+        self.bytes += sent.size();
         Outgoing { sent_on: Some(0), ..sent }
     }
 
@@ -152,7 +152,7 @@ impl Outbound {
         });
         for outgoing in self.queue.iter_mut().chain(sent) {
             outgoing.size = publish::size(&outgoing.message, version);
-            self.bytes += outgoing.size;
+            self.bytes += outgoing.size();
         }
     }
 
@@ -169,7 +169,7 @@ impl Outbound {
         self.queue.retain(|queued| {
             let expired = queued.expires.is_some_and(|at| at <= now);
             if expired {
-                freed += queued.size;
+                freed += queued.size();
                 reports.forget_message(queued.token, QoS::AtMostOnce);
                 reports.complete(queued.token, unsent(queued, Outcome::Expired));
             } else {
@@ -249,7 +249,7 @@ impl Outbound {
 
     /// A message has left the queue, unsent.
     fn refuse(&mut self, queued: &Outgoing, outcome: Outcome, reports: &mut Reports) {
-        self.bytes -= queued.size;
+        self.bytes -= queued.size();
         reports.forget_message(queued.token, QoS::AtMostOnce);
         reports.complete(queued.token, unsent(queued, outcome));
     }
@@ -267,7 +267,7 @@ impl Outbound {
         publish::write(now, queued, Delivery::AtMostOnce, link, out)?;
         link.output.follow(queued.token, before, out.len());
         reports.forget_message(queued.token, QoS::AtMostOnce);
-        self.bytes -= queued.size;
+        self.bytes -= queued.size();
         self.queue.pop_front();
         Ok(())
     }
@@ -293,7 +293,9 @@ impl Outbound {
         queued.sent_on = Some(link.number);
         queued.round = link.retransmission.round();
         reports.store_exchange(queued.token, id, queued.message.qos);
-        vacant.insert(Awaiting::Publish(self.queue.pop_front()?));
+        if let Some(sent) = self.queue.pop_front() {
+            vacant.insert_publish(sent);
+        }
         Some(Ok(()))
     }
 
@@ -368,7 +370,7 @@ impl Outbound {
                     // Not sent again yet on this link, and no longer needed; from here on it counts.
                     link.window.open += 1;
                 }
-                self.bytes -= sent.size;
+                self.bytes -= sent.size();
                 let (token, number) = (Some(sent.token), reports.store_release(sent.token, id));
                 let round = link.retransmission.round();
                 table.advance(id, Awaiting::PubComp(Released { token, reason, number, round }));
@@ -479,7 +481,7 @@ impl Outbound {
             table.free(id, Order::Publishes);
             return false;
         }
-        self.bytes -= sent.size;
+        self.bytes -= sent.size();
         let (token, number) = (sent.token, reports.store_release(sent.token, id));
         let released = Released { token: None, reason: ReasonCode::SUCCESS, number, round: 0 };
         table.advance(id, Awaiting::PubComp(released));
@@ -530,7 +532,7 @@ impl Outbound {
     fn finish(&mut self, sent: &Outgoing, outcome: Outcome, reports: &mut Reports) {
         reports.complete(sent.token, outcome);
         reports.forget_message(sent.token, sent.message.qos);
-        self.bytes -= sent.size;
+        self.bytes -= sent.size();
     }
 }
 

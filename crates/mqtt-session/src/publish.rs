@@ -16,12 +16,15 @@ const MOST_BYTES_OF_ALIAS: usize = 3 + 1 + 1;
 
 /// Whether a message can be sent at all in this version; what depends on the server comes later. Returns the
 /// bytes of its packet, with the topic in full.
-pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageError> {
+#[inline(always)]
+pub(crate) fn check(message: &Message, version: Version) -> Result<u32, UsageError> {
     let size = size(message, version);
-    let plain = message.properties.is_empty() && version != Version::V3_1;
-    if plain && size <= MAX_PACKET_SIZE as usize {
-        return Ok(size);
-    }
+    let plain = message.properties.is_empty() && version != Version::V3_1 && size <= MAX_PACKET_SIZE;
+    if plain { Ok(size) } else { check_all(message, version).map(|()| size) }
+}
+
+#[inline(never)]
+fn check_all(message: &Message, version: Version) -> Result<(), UsageError> {
     let properties = message.properties.view();
     if properties.topic_alias().is_some() {
         return Err(UsageError::PropertyNotAllowed(PropertyId::TopicAlias));
@@ -34,14 +37,14 @@ pub(crate) fn check(message: &Message, version: Version) -> Result<usize, UsageE
     if properties.payload_format_indicator() == Some(true) && from_utf8(&message.payload).is_err() {
         return Err(UsageError::PayloadNotUtf8);
     }
-    parts(message).encode(version, &mut WireBuf::new())?;
-    Ok(size)
+    Ok(parts(message).encode(version, &mut WireBuf::new())?)
 }
 
 /// The bytes of its packet, with the topic in full.
 #[inline(always)]
-pub(crate) fn size(message: &Message, version: Version) -> usize {
-    parts(message).encoded_len(version)
+pub(crate) fn size(message: &Message, version: Version) -> u32 {
+    // No packet is as large as the largest number.
+    u32::try_from(parts(message).encoded_len(version)).unwrap_or(u32::MAX)
 }
 
 /// Appends the PUBLISH of a message to be stored: its packet identifier means nothing. With DUP if it was sent in a
@@ -73,16 +76,18 @@ pub(crate) const fn delivery(qos: QoS, id: PacketId, dup: bool) -> Delivery {
 
 impl Outgoing {
     /// A message that was never sent.
-    pub(crate) fn new(now: Instant, token: Token, message: Message, size: usize) -> Self {
+    pub(crate) fn new(now: Instant, token: Token, message: Message, size: u32) -> Self {
         Self { token, size, expires: expires(now, &message), message, sent_on: None, round: 0 }
     }
 }
 
 /// When the message expiry interval passes.
+#[inline(always)]
 pub(crate) fn expires(now: Instant, message: &Message) -> Option<Instant> {
-    if message.properties.is_empty() {
-        return None;
-    }
+    if message.properties.is_empty() { None } else { expires_with_properties(now, message) }
+}
+
+fn expires_with_properties(now: Instant, message: &Message) -> Option<Instant> {
     let seconds = message.properties.view().message_expiry_interval()?;
     Some(now + Duration::from_secs(seconds.into()))
 }
@@ -95,9 +100,9 @@ pub(crate) fn write(
     link: &mut Link,
     out: &mut WireBuf,
 ) -> Result<(), UsageError> {
-    let Outgoing { message, size, expires, .. } = outgoing;
+    let Outgoing { message, expires, .. } = outgoing;
     link.negotiated.check_message(message)?;
-    link.negotiated.check_size(*size)?;
+    link.negotiated.check_size(outgoing.size())?;
     if !message.properties.is_empty() || expires.is_some() || link.aliases.are_allowed() {
         return write_with_properties(now, outgoing, delivery, link, out);
     }
@@ -114,10 +119,11 @@ fn write_with_properties(
     link: &mut Link,
     out: &mut WireBuf,
 ) -> Result<(), UsageError> {
-    let Outgoing { message, size, expires, .. } = outgoing;
+    let Outgoing { message, expires, .. } = outgoing;
     let expiry = expires.map(|at| seconds_until(now, at));
     let mut publish = PublishParts { delivery, expiry, ..parts(message) };
-    if link.aliases.are_allowed() && link.negotiated.check_size(size + MOST_BYTES_OF_ALIAS).is_ok() {
+    if link.aliases.are_allowed() && link.negotiated.check_size(outgoing.size() + MOST_BYTES_OF_ALIAS).is_ok()
+    {
         (publish.topic, publish.alias) = link.aliases.write(&message.topic);
     }
     publish.encode(link.negotiated.version, out).map_err(|error| {

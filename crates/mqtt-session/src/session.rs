@@ -210,11 +210,12 @@ impl Session {
     /// or needs 5.0; a limit of the server, while there is a connection. Such a limit met later, by a message
     /// that was queued before the connection, is [`Outcome::Refused`](crate::Outcome::Refused): nothing is
     /// ever changed silently.
+    #[inline(always)]
     pub fn publish(&mut self, now: Instant, message: Message) -> Result<Token, UsageError> {
         let size = publish::check(&message, self.config.version)?;
         if let Some(negotiated) = self.negotiated() {
             negotiated.check_message(&message)?;
-            negotiated.check_size(size)?;
+            negotiated.check_size(size as usize)?;
         }
         let has_room = self.outbound.has_room(&self.config.limits);
         if !has_room && self.config.limits.overflow == Overflow::Refuse {
@@ -420,6 +421,7 @@ impl Session {
     }
 
     /// The next event.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.reports.events.pop_front()
     }

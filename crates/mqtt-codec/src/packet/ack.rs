@@ -5,11 +5,12 @@ use super::{
     put_properties, refuse,
 };
 use crate::error::{EncodeError, Fault, Field};
-use crate::properties::{PropertiesBuf, properties};
+use crate::properties::properties;
+use crate::properties_buf::PropertiesBuf;
 use crate::reason::ReasonCode;
 use crate::scalar::PacketId;
 use crate::version::Version;
-use crate::wire::{Parsed, byte, fail, packet_id, share};
+use crate::wire::{Parsed, byte, fail, packet_id};
 use crate::wire_buf::WireBuf;
 use bytes::Bytes;
 
@@ -56,7 +57,7 @@ impl Ack {
             return Ok((rest, Self::with_reason(id, reason)));
         }
         let (rest, checked) = properties(rest, packet.place())?;
-        let properties = PropertiesBuf::from_checked(share(frame, checked.block));
+        let properties = PropertiesBuf::part_of(frame, checked.block);
         Ok((rest, Self { id, reason, properties }))
     }
 

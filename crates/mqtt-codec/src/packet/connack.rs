@@ -5,10 +5,11 @@ use super::{
     put_properties, refuse,
 };
 use crate::error::{EncodeError, Fault, Field};
-use crate::properties::{Place, PropertiesBuf, PropertyId, properties};
+use crate::properties::{Place, PropertyId, properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::reason::ReasonCode;
 use crate::version::Version;
-use crate::wire::{Parsed, byte, fail, share};
+use crate::wire::{Parsed, byte, fail};
 use crate::wire_buf::WireBuf;
 use bytes::Bytes;
 
@@ -63,7 +64,7 @@ impl ConnAck {
         if checked.has(PropertyId::AuthenticationData) && !checked.has(PropertyId::AuthenticationMethod) {
             return fail(Field::Property(PropertyId::AuthenticationData), Fault::NoAuthenticationMethod);
         }
-        let properties = PropertiesBuf::from_checked(share(frame, checked.block));
+        let properties = PropertiesBuf::part_of(frame, checked.block);
         Ok((rest, Self { properties, ..Self::new(session_present, reason) }))
     }
 

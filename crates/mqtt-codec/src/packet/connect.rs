@@ -4,7 +4,8 @@ use super::{
     PacketType, check_field, check_properties, check_size, packet_len, properties_len, put_properties, refuse,
 };
 use crate::error::{DecodeError, EncodeError, Fault, Field};
-use crate::properties::{Checked, Place, Properties, PropertiesBuf, PropertyId, properties};
+use crate::properties::{Checked, Place, Properties, PropertyId, properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::scalar::QoS;
 use crate::text::Text;
 use crate::topic::{TopicName, check_name};
@@ -108,7 +109,7 @@ impl Connect {
             client_id: Text::from_checked(share(frame, client_id)),
             clean_start: flags & CLEAN_START != 0,
             keep_alive,
-            properties: PropertiesBuf::from_checked(share(frame, checked.block)),
+            properties: PropertiesBuf::part_of(frame, checked.block),
             will,
             username,
             password,
@@ -215,7 +216,7 @@ impl Will {
             payload: share(frame, payload),
             qos,
             retain: flags & WILL_RETAIN != 0,
-            properties: PropertiesBuf::from_checked(share(frame, checked.block)),
+            properties: PropertiesBuf::part_of(frame, checked.block),
         };
         Ok((rest, will))
     }

@@ -5,10 +5,11 @@ use super::{
     put_properties,
 };
 use crate::error::{EncodeError, Fault, Field};
-use crate::properties::{Place, PropertiesBuf, PropertyId, properties};
+use crate::properties::{Place, PropertyId, properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::reason::ReasonCode;
 use crate::version::Version;
-use crate::wire::{Parsed, byte, fail, share};
+use crate::wire::{Parsed, byte, fail};
 use crate::wire_buf::WireBuf;
 use bytes::Bytes;
 
@@ -52,7 +53,7 @@ impl Disconnect {
         if sender == Some(Sender::Server) && checked.has(PropertyId::SessionExpiryInterval) {
             return fail(Field::Property(PropertyId::SessionExpiryInterval), Fault::PropertyNotFromSender);
         }
-        Ok((rest, Self { reason, properties: PropertiesBuf::from_checked(share(frame, checked.block)) }))
+        Ok((rest, Self { reason, properties: PropertiesBuf::part_of(frame, checked.block) }))
     }
 
     /// Appends this packet. On an error nothing was written.

@@ -2,7 +2,8 @@
 
 use super::{PacketType, packet_len};
 use crate::error::EncodeError;
-use crate::properties::{Checked, Properties, PropertiesBuf, properties};
+use crate::properties::{Checked, Properties, properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::reason::ReasonCode;
 use crate::scalar::PacketId;
 use crate::version::Version;

@@ -3,7 +3,8 @@
 use super::connect::V3_1_TOPIC_CHARS;
 use super::{PacketType, Sender, check_properties, check_size, packet_len, refuse};
 use crate::error::{DecodeError, EncodeError, Fault, Field};
-use crate::properties::{Place, Properties, PropertiesBuf, PropertyId, properties};
+use crate::properties::{Place, Properties, PropertyId, properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::scalar::{Delivery, PacketId, QoS};
 use crate::text::trusted_str;
 use crate::topic::{Topic, TopicError, TopicName, check_name};
@@ -177,10 +178,11 @@ impl Publish {
         )
     }
 
-    /// The properties as a value of its own, which shares the frame.
+    /// The properties as a value of its own.
+    #[inline]
     pub fn properties_buf(&self) -> PropertiesBuf {
         let (at, end) = (self.fields.properties_at as usize, self.fields.payload_at as usize);
-        if at == end { PropertiesBuf::new() } else { PropertiesBuf::from_checked(self.frame.slice(at..end)) }
+        PropertiesBuf::part_of(&self.frame, self.part(at, end))
     }
 
     /// Appends this packet as it was received. On an error nothing was written.
@@ -284,11 +286,13 @@ impl<'a> PublishParts<'a> {
         }
     }
 
+    #[cold]
     fn encode_with_properties(&self, version: Version, out: &mut WireBuf) -> Result<(), EncodeError> {
         self.head().encode(version, out, self.payload, || self.payload.clone())
     }
 
     /// Bytes of this packet on the wire.
+    #[inline(always)]
     pub fn encoded_len(&self, version: Version) -> usize {
         self.head().encoded_len(version, self.payload.len())
     }
@@ -389,6 +393,7 @@ impl Head<'_> {
             | if self.retain { RETAIN } else { 0 }
     }
 
+    #[inline(always)]
     fn encoded_len(&self, version: Version, payload: usize) -> usize {
         packet_len(self.remaining_len(version, payload))
     }

@@ -3,7 +3,8 @@
 use super::list::List;
 use super::{PacketType, check_properties, refuse};
 use crate::error::{DecodeError, EncodeError, Fault, Field};
-use crate::properties::{Place, Properties, PropertiesBuf};
+use crate::properties::{Place, Properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::scalar::{PacketId, SubscriptionOptions};
 use crate::topic::{TopicFilter, check_filter};
 use crate::version::Version;

@@ -3,7 +3,8 @@
 use super::list::{List, ReasonCodes};
 use super::{PacketType, Sender, check_properties, check_reason};
 use crate::error::{DecodeError, EncodeError, Fault, Field};
-use crate::properties::{Place, Properties, PropertiesBuf};
+use crate::properties::{Place, Properties};
+use crate::properties_buf::PropertiesBuf;
 use crate::reason::ReasonCode;
 use crate::scalar::PacketId;
 use crate::version::Version;
