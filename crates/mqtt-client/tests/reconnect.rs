@@ -137,9 +137,8 @@ async fn a_started_client_waits_for_its_server() {
     let broker = broker().await;
     broker.kill().await;
     let client = in_memory(&broker).client_id("early").start().unwrap();
-    let expiring = PropertiesBuf::builder().message_expiry_interval(5).build().unwrap();
-    let stale =
-        client.publish("early", "stale").properties(expiring).qos(QoS::AtLeastOnce).enqueue().await.unwrap();
+    let stale = client.publish("early", "stale").expiry(Duration::from_secs(5)).qos(QoS::AtLeastOnce);
+    let stale = stale.enqueue().await.unwrap();
     let fresh = client.publish("early", "fresh").qos(QoS::ExactlyOnce).enqueue().await.unwrap();
     let subscribing = tokio::spawn({
         let client = client.clone();
