@@ -15,6 +15,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TGT = os.environ.get("CARGO_TARGET_DIR", f"{HERE}/target")
 OUT = f"{HERE}/out/e2e"
 PORT = int(os.environ.get("E2E_PORT", 18899))   # of TCP; TLS, WebSocket and both follow
+ONE_CORE = PORT + 10                            # of a sink that keeps to one core, for clients that keep to it too
+TO_ONE_CORE = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
 CA = f"{OUT}/ca.pem"                            # made by the sink for this run
 
 # name: package, further arguments
@@ -42,8 +44,8 @@ TRANSPORTS = {"tls": ["ours", "rumqttc", "rumqttc-next", "rumqttc-next, batch 64
               "ws": ["ours", "rumqttc", "rumqttc-next", "rumqttc-next, batch 64", "mqtt5", "paho (C)"],
               "wss": ["ours", "paho (C)"]}
 
-def scenario(role, qos=1, payload=64, count=200_000, threads=1, tasks=1, transport="tcp"):
-    return dict(role=role, qos=qos, payload=payload, count=count, threads=threads, tasks=tasks, transport=transport)
+def scenario(role, qos=1, payload=64, count=200_000, threads=1, tasks=1, transport="tcp", port=PORT):
+    return dict(role=role, qos=qos, payload=payload, count=count, threads=threads, tasks=tasks, transport=transport, port=port)
 
 SCENARIOS = {
     **{f"pub q{q}": scenario("pub", q, count=[200_000, 200_000, 100_000][q]) for q in (0, 1, 2)},
@@ -56,6 +58,10 @@ SCENARIOS = {
     "sub q1 64K": scenario("sub", 1, 65_536, 5_000),
     **{f"{role} q1 {t}": scenario(role, transport=t) for t in ("tls", "ws", "wss") for role in ("pub", "sub")},
     "ping-pong": scenario("pingpong", count=5_000),
+    # What a message costs here does not hang on how soon the other core wakes, nor on what is left in its cache.
+    "ping-pong, one core": scenario("pingpong", count=5_000, port=ONE_CORE),
+    "pub q0 64K, one core": scenario("pub", 0, 65_536, 5_000, port=ONE_CORE),
+    "pub q1 64K, one core": scenario("pub", 1, 65_536, 5_000, port=ONE_CORE),
     "idle": scenario("idle", count=1_000),
 }
 
@@ -72,8 +78,9 @@ GOALS = [
     ("system calls, pub QoS 1", "pub q1", "syscalls", 0.05), ("system calls, sub QoS 1", "sub q1", "syscalls", 0.02),
     ("pub QoS 1, 2 threads", "pub q1, 2 threads", "cpu", 0.9),
     ("pub QoS 1, 2 threads, 100 tasks", "pub q1, 2 threads, 100 tasks", "cpu", 1.2),
-    ("ping-pong p50, µs", "ping-pong", "p50", None), ("KiB per idle connection", "idle", "kib", 8),
+    ("ping-pong p50, µs", "ping-pong", "p50", None), ("ping-pong p50 on one core, µs", "ping-pong, one core", "p50", None), ("KiB per idle connection", "idle", "kib", 8),
     ("pub QoS 0, 64 KiB", "pub q0 64K", "cpu", None), ("pub QoS 1, 64 KiB", "pub q1 64K", "cpu", None),
+    ("pub QoS 0, 64 KiB, one core", "pub q0 64K, one core", "cpu", None), ("pub QoS 1, 64 KiB, one core", "pub q1 64K, one core", "cpu", None),
     ("sub QoS 0, 64 KiB", "sub q0 64K", "cpu", None), ("sub QoS 1, 64 KiB", "sub q1 64K", "cpu", None),
     ("pub QoS 1 over TLS", "pub q1 tls", "cpu", "0.8"), ("sub QoS 1 over TLS", "sub q1 tls", "cpu", "0.8"),
 ]
@@ -89,8 +96,8 @@ def build(alone):
 def command(name, version, s):
     package, more = CLIENTS[name]
     topic = f"blast/{s['qos']}/{s['count']}/{s['payload']}" if s["role"] == "sub" else "bench/dev-00001/temp"
-    arguments = dict(s, port=PORT, version=version, topic=topic, ca=CA)
-    return [f"{TGT}/release/e2e-{package}"] + more + [x for k, v in arguments.items() for x in (f"--{k}", str(v))]
+    arguments = dict(s, version=version, topic=topic, ca=CA)
+    return (TO_ONE_CORE if s["port"] == ONE_CORE else []) + [f"{TGT}/release/e2e-{package}"] + more + [x for k, v in arguments.items() for x in (f"--{k}", str(v))]
 
 def applies(name, sid):
     s = SCENARIOS[sid]
@@ -124,7 +131,8 @@ def run(a):
     absent = [n for n in names if not os.path.exists(f"{TGT}/release/e2e-{CLIENTS[n][0]}")]
     names = [n for n in names if n not in absent]
     sids = [s for s in SCENARIOS if not a.scenario or s in a.scenario]
-    sink = subprocess.Popen([f"{TGT}/release/e2e-sink", "--port", str(PORT), "--ca", CA, "--seconds", "7200"])
+    sink = [f"{TGT}/release/e2e-sink", "--seconds", "7200", "--port"]
+    sinks = [subprocess.Popen(sink + [str(PORT), "--ca", CA]), subprocess.Popen(TO_ONE_CORE + sink + [str(ONE_CORE)])]
     time.sleep(0.5)
     dead = set()
     with open(f"{OUT}/results.jsonl", "a" if a.append else "w") as f:
@@ -153,7 +161,7 @@ def run(a):
                     except subprocess.TimeoutExpired: j[tool] = None
                 keep(j, name, version, sid)
         finally:
-            sink.terminate(); sink.wait()
+            for sink in sinks: sink.terminate(); sink.wait()
         f.write(json.dumps(dict(about=True, date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), seconds=time.time() - started,
                                 rounds=a.rounds, load=[min(load), statistics.median(load), max(load)], absent=absent)) + "\n")
 
@@ -233,6 +241,8 @@ def tables():
         ("user instructions and system calls per message",
          [(f"{s}, {f}", s, k) for k, f in (("instructions", "instructions"), ("syscalls", "system calls")) for s in ("pub q1", "sub q1")]),
         ("latency and memory", [("ping-pong p50 µs", "ping-pong", "p50"), ("p99 µs", "ping-pong", "p99"), ("CPU µs a round trip", "ping-pong", "cpu"),
+                                ("on one core: p50 µs", "ping-pong, one core", "p50"), ("p99 µs", "ping-pong, one core", "p99"),
+                                ("CPU µs a round trip", "ping-pong, one core", "cpu"),
                                 ("connect µs", "ping-pong", "connect"), ("KiB per idle connection", "idle", "kib")]),
         ("messages per second", [(s, s, "rate") for s in SCENARIOS if s[:3] in ("pub", "sub")]),
     ]

@@ -10,7 +10,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use common::{Ended, mqtt, run, start};
-use mqtt_testkit::mosquitto::{Mosquitto, free_port};
+use mqtt_testkit::mosquitto::Mosquitto;
+use mqtt_testkit::port::PortHold;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
@@ -39,14 +40,14 @@ fn file(dir: &TempDir, name: &str) -> String {
 
 /// mosquitto with one more listener, and that listener's port.
 fn broker(lines: &[String]) -> (Mosquitto, String) {
-    let port = free_port().to_string();
+    let port = PortHold::new().unwrap();
     let mut builder = Mosquitto::builder()
-        .listener_config(&format!("listener {port} 127.0.0.1"))
+        .listener_config(&format!("listener {} 127.0.0.1", port.port()))
         .listener_config("allow_anonymous true");
     for line in lines {
         builder = builder.listener_config(line);
     }
-    (builder.start(), port)
+    (builder.start(), port.port().to_string())
 }
 
 fn with_tls(dir: &TempDir) -> Vec<String> {
@@ -166,7 +167,8 @@ fn plain_url(broker: &Mosquitto) -> String {
 /// A proxy that is not there, or dies while it is asked.
 #[test]
 fn a_proxy_that_does_not_live() {
-    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let port = PortHold::new().unwrap();
+    let nobody = format!("http://{}", port.addr());
     publish(&["-h", "broker.example", "--proxy", &nobody]).with(2).saying(&["the proxy"]);
     for scheme in ["http", "socks5"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -83,7 +83,8 @@ fn a_payload_above_the_limit_of_the_protocol_is_refused_before_it_is_read() {
 
 #[test]
 fn a_server_that_is_not_there_is_unreachable() {
-    let port = mqtt_testkit::mosquitto::free_port().to_string();
+    let held = mqtt_testkit::port::PortHold::new().unwrap();
+    let port = held.port().to_string();
     for version in common::VERSIONS {
         let args = ["-V", version, "-p", &port, "-t", "a", "-h", "127.0.0.1"];
         let address = format!("127.0.0.1:{port}");

@@ -1,22 +1,17 @@
-//! The options of a client, and its start.
+//! The options of a client.
 
-use crate::address::Address;
+mod start;
+
 use crate::authentication::{Authenticator, NewAuthenticator};
-use crate::client::Client;
-use crate::clock::Clock;
-use crate::connection::Status;
 use crate::credentials::{AskCredentials, Credentials};
-use crate::driver::Driver;
-use crate::error::{ConnectError, OptionFault};
+use crate::error::OptionFault;
 use crate::journal::Journal;
-use crate::plan::{Options, Plan, Protocol};
+use crate::plan::{Options, Protocol};
 use crate::presence::Presence;
 use crate::reconnect::ReconnectPolicy;
 use crate::room::Size;
-use crate::servers::{Server, ServerOrder, Servers};
+use crate::servers::ServerOrder;
 use crate::store::Store;
-use crate::submissions::Shared;
-use crate::task::ClientTask;
 use crate::transports::Transports;
 use bytes::Bytes;
 use core::error::Error;
@@ -26,10 +21,8 @@ use core::time::Duration;
 use mqtt_session::{
     CleanStart, OnSessionLost, Overflow, PropertiesBuf, Property, Text, TextError, TopicName, Will,
 };
-use mqtt_transport::{BoxFuture, Connect};
+use mqtt_transport::Connect;
 use std::sync::Arc;
-use tokio::runtime::Handle as Runtime;
-use tokio::sync::{oneshot, watch};
 
 /// Begins to connect to the server at `url`: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, or `tcp://` for the same. User and
 /// password may be percent-encoded. Without a port it is 1883.
@@ -117,8 +110,9 @@ impl ConnectBuilder {
 
     /// Asks for user name and password before each connection, for one because a token expires; instead of any other
     /// credentials. The attempt begins with it, and its time counts ([`connect_timeout`](Self::connect_timeout)). An error
-    /// ends the attempt ([`ConnectError::Credentials`]), and the policy says when to try again. So it does when the server
-    /// does not like the credentials, which otherwise ends a client: those of the next attempt may be better.
+    /// ends the attempt ([`ConnectError::Credentials`](crate::ConnectError::Credentials)), and the policy says when to try
+    /// again. So it does when the server does not like the credentials, which otherwise ends a client: those of the next
+    /// attempt may be better.
     ///
     /// ```
     /// # async fn token() -> std::io::Result<String> { Ok(String::new()) }
@@ -261,7 +255,7 @@ impl ConnectBuilder {
         self
     }
 
-    /// Whether the server may say where answers to this client's [requests](Client::request) belong, section 3.1.2.11.6;
+    /// Whether the server may say where answers to this client's [requests](crate::Client::request) belong, section 3.1.2.11.6;
     /// 5.0 only. Not if it is not set.
     pub fn request_response_information(mut self, wanted: bool) -> Self {
         self.options.request_response_information = Some(wanted);
@@ -275,7 +269,7 @@ impl ConnectBuilder {
         self
     }
 
-    /// The topic that answers to this client's [requests](Client::request) shall come to, its own alone; 5.0 only. See
+    /// The topic that answers to this client's [requests](crate::Client::request) shall come to, its own alone; 5.0 only. See
     /// [`RequestBuilder`](crate::RequestBuilder) for the one that is used if it is not set.
     pub fn response_topic(mut self, topic: &str) -> Self {
         match TopicName::try_from(topic) {
@@ -325,7 +319,7 @@ impl ConnectBuilder {
     }
 
     /// Authenticates by challenge and answer, section 4.12; 5.0 only. `new` makes the [`Authenticator`] of each
-    /// connection, and of each [re-authentication](Client::reauthenticate). Without one, a server that asks is refused.
+    /// connection, and of each [re-authentication](crate::Client::reauthenticate). Without one, a server that asks is refused.
     pub fn authenticator<A: Authenticator + 'static>(
         mut self,
         new: impl Fn() -> A + Send + Sync + 'static,
@@ -421,7 +415,7 @@ impl ConnectBuilder {
     /// Whether to go where a server sends the client, section 4.11: a 5.0 server may refuse or end a connection and name
     /// others, for now ([`ReasonCode::USE_ANOTHER_SERVER`](crate::ReasonCode::USE_ANOTHER_SERVER)) or for good
     /// ([`ReasonCode::SERVER_MOVED`](crate::ReasonCode::SERVER_MOVED)). Not if it is not set: such an end is then final, and
-    /// [`ConnectError::server_reference`] tells.
+    /// [`ConnectError::server_reference`](crate::ConnectError::server_reference) tells.
     ///
     /// The servers it names, `HOST[:PORT]` with spaces between, are tried at once and in that order, by the scheme of the
     /// URL, whose port holds for those without one. After five such hops in a row the client gives up. When a connection
@@ -450,128 +444,13 @@ impl ConnectBuilder {
     /// That a message was delivered is stored with what is stored next, 10 ms later at most, and before the client ends: a
     /// crash within that time sends a QoS 1 message again.
     ///
-    /// The store is opened when the client starts; an error there ends it with [`ConnectError::Store`]. Later ones are
-    /// told by [`Event::StoreFailed`](crate::Event::StoreFailed): nothing that was accepted is lost by them, what cannot
-    /// be stored is refused, nothing is sent that would have to be stored first, and it is tried again every second.
+    /// The store is opened when the client starts; an error there ends it with
+    /// [`ConnectError::Store`](crate::ConnectError::Store). Later ones are told by
+    /// [`Event::StoreFailed`](crate::Event::StoreFailed): nothing that was accepted is lost by them, what cannot be stored
+    /// is refused, nothing is sent that would have to be stored first, and it is tried again every second.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Box::new(store));
         self
-    }
-
-    /// Starts the client and does not wait for a connection: it tries until it succeeds, or until its policy or a cause
-    /// that does not pass ends it.
-    ///
-    /// # Errors
-    ///
-    /// Only what is wrong with the options, or [`ConnectError::NoRuntime`].
-    pub fn start(self) -> Result<Client, ConnectError> {
-        self.launch(None)
-    }
-
-    /// A client as of [`start`](Self::start), whose task its user runs: nothing happens before that.
-    ///
-    /// ```
-    /// # async fn example(connect: impl Fn(&str) -> mqtt_client::ConnectBuilder) -> Result<(), mqtt_client::ConnectError> {
-    /// let (client, task) = connect("mqtt://broker.example").prepare()?;
-    /// tokio::join!(task.run(), async move {
-    ///     _ = client.publish("lamp", "on").await;
-    ///     _ = client.disconnect().await;
-    /// });
-    /// # Ok(())
-    /// # }
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
-    /// # let broker = mqtt_testkit::broker::Broker::start().await?;
-    /// # example(|_| mqtt_client::connect(&broker.url())).await?;
-    /// # assert_eq!(broker.received_count(), 1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`start`](Self::start).
-    pub fn prepare(self) -> Result<(Client, ClientTask), ConnectError> {
-        let (client, driver) = self.assemble(None)?;
-        Ok((client, ClientTask::new(driver)))
-    }
-
-    async fn connect(self) -> Result<Client, ConnectError> {
-        let (first, connected) = oneshot::channel();
-        let client = self.launch(Some(first))?;
-        connected.await.unwrap_or(Err(ConnectError::Cancelled))?;
-        Ok(client)
-    }
-
-    fn launch(
-        self,
-        first: Option<oneshot::Sender<Result<(), ConnectError>>>,
-    ) -> Result<Client, ConnectError> {
-        let (client, driver) = self.assemble(first)?;
-        Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?.spawn(driver.run_in_span());
-        Ok(client)
-    }
-
-    fn assemble(
-        self,
-        first: Option<oneshot::Sender<Result<(), ConnectError>>>,
-    ) -> Result<(Client, Box<Driver>), ConnectError> {
-        let plan = self.plan()?;
-        let session = plan.session()?;
-        // The clock needs it.
-        Runtime::try_current().map_err(|_| ConnectError::NoRuntime)?;
-        let shared = Arc::new(Shared::new(plan.queue(), plan.durable));
-        let (status, changes) = watch::channel(Status::new(Clock::tokio_now()));
-        let driver = Driver::new(plan, session, shared.clone(), status, first);
-        Ok((Client::new(shared, changes), Box::new(driver)))
-    }
-
-    /// Everything that can be found wrong before the server is asked is found here.
-    fn plan(self) -> Result<Plan, ConnectError> {
-        if let Some((option, fault)) = self.fault {
-            return Err(ConnectError::InvalidOption { option, fault });
-        }
-        let address = Address::parse(&self.url)?;
-        let others = self.other_urls.iter().map(|url| Address::parse(url)).collect::<Result<Vec<_>, _>>()?;
-        self.transports.check(&address, &others, self.connector.is_some())?;
-        let mut transports = self.transports;
-        transports.user_timeout = self.options.patience();
-        let transports = Arc::new(transports);
-        let server = Server::new(address, self.connector, &transports)?;
-        let others = others.into_iter().map(|address| Server::new(address, None, &transports));
-        let others = others.collect::<Result<Vec<_>, _>>()?;
-        let servers = Servers::new(server, others, self.server_order, self.follow_server_reference);
-        servers.check()?;
-        let mut options = self.options;
-        if let Some(presence) = &self.presence {
-            if options.will.is_some() {
-                let fault = OptionFault::Conflict("a will");
-                return Err(ConnectError::InvalidOption { option: "presence", fault });
-            }
-            options.will = Some(presence.will());
-        }
-        options.client_id = match self.client_id {
-            Some(id) => id,
-            // With a store it has to be the same in the next process: the server may assign one.
-            None if self.store.is_some() => Text::default(),
-            None => random_id(),
-        };
-        let mut plan = Plan::new(
-            servers,
-            self.connect_timeout,
-            self.goodbye_timeout,
-            self.reconnect,
-            options,
-            self.protocol,
-        );
-        plan.authenticator = self.authenticator;
-        plan.response_topic = self.response_topic;
-        plan.ask_credentials = self.ask_credentials;
-        plan.presence = self.presence;
-        plan.durable = self.store.is_some();
-        plan.store = self.store;
-        plan.journal = self.journal;
-        Ok(plan)
     }
 
     fn set_password(mut self, option: &'static str, password: Bytes) -> Self {
@@ -592,15 +471,6 @@ impl ConnectBuilder {
     }
 }
 
-impl IntoFuture for ConnectBuilder {
-    type Output = Result<Client, ConnectError>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.connect())
-    }
-}
-
 /// Shows no URL, user name or password.
 impl fmt::Debug for ConnectBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -614,10 +484,4 @@ impl fmt::Debug for ConnectBuilder {
 /// A part of a second counts as a whole one: zero means something else.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
-}
-
-/// What every server must accept: up to 23 digits and letters [MQTT-3.1.3-5].
-fn random_id() -> Text {
-    let id: String = "mqtt".chars().chain((0..18).map(|_| fastrand::alphanumeric())).collect();
-    Text::try_from(id).unwrap_or_default()
 }

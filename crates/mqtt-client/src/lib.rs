@@ -82,7 +82,7 @@
 //! | `InvalidUrl`, `InvalidOption` | the text names the mistake, or the feature of this crate that the URL needs |
 //! | `Io`: connection refused, no such host | no server listens there: mend host or port, or wait; the client tries again |
 //! | `Io` around a `TlsError` | see the table of [mqtt-transport-tls](https://docs.rs/mqtt-transport-tls): mostly `TlsOptions::ca_file` |
-//! | `Io` around a `WebSocketError` | see the table of [mqtt-transport-ws](https://docs.rs/mqtt-transport-ws): mostly the path of the URL |
+//! | `Io` around a `WebSocketError` | see the table of [mqtt-transport-ws](https://docs.rs/mqtt-transport-ws): mostly the path of the URL, or `wss://` |
 //! | `Io` from a proxy or socket | see [mqtt-transport](https://docs.rs/mqtt-transport); of QUIC [mqtt-transport-quic](https://docs.rs/mqtt-transport-quic) |
 //! | `SpeaksTls` | the port is one of TLS, and the URL is not: use `mqtts://` |
 //! | `NotAnswered`, `PeerClosed`, `Protocol` at the first attempt | it is no server of MQTT, does not know the version, wants TLS (some close without a word: try `mqtts://`), or is about to start |

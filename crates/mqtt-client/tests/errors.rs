@@ -11,6 +11,7 @@ use mqtt_client::{
 };
 use mqtt_testkit::broker::{Broker, Connections};
 use mqtt_testkit::packets::{connack, disconnect, puback};
+use mqtt_testkit::port::PortHold;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,9 +25,8 @@ async fn broker() -> Arc<Broker> {
 
 #[tokio::test]
 async fn no_listener() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let port = PortHold::new().unwrap();
+    let address = port.addr();
     let error = connect(&format!("mqtt://{address}")).await.unwrap_err();
     assert!(
         matches!(&error, ConnectError::Io(cause) if cause.kind() == ErrorKind::ConnectionRefused),

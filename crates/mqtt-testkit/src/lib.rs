@@ -9,6 +9,7 @@
 //! - [`peer`]: a scripted peer that says and expects exact packets, written with the short forms in [`packets`].
 //! - [`pair`]: a session and a peer on one virtual clock.
 //! - [`sim`]: a session, a model broker and a wire that breaks, in plays that a seed decides.
+//! - [`port`]: a port that stays one's own while nobody listens on it.
 //! - [`mosquitto`]: Debian's mosquitto as a child process, on Unix; [`proxy`]: what stops its conversations.
 //!
 //! ```
@@ -45,7 +46,7 @@ pub mod packets;
 pub mod pair;
 pub mod peer;
 mod play;
-mod port;
+pub mod port;
 pub mod proxy;
 pub mod server;
 pub mod sim;

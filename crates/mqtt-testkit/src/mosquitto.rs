@@ -75,7 +75,7 @@ impl MosquittoBuilder {
     }
 
     /// A line of mosquitto.conf that belongs to the listener, such as `max_topic_alias 3` or `max_qos 1`; a line
-    /// `listener PORT 127.0.0.1` begins a further listener (see [`free_port`]).
+    /// `listener PORT 127.0.0.1` begins a further listener (see [`PortHold`]).
     pub fn listener_config(mut self, line: &str) -> Self {
         self.listener_lines.push(line.into());
         self
@@ -356,16 +356,6 @@ impl Drop for MosquittoSub {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A loopback port that nobody listens on, for a further listener of a broker. Somebody else may take it before it is
-/// used: try again if that start fails.
-///
-/// # Panics
-///
-/// If the system has no free port.
-pub fn free_port() -> u16 {
-    PortHold::new().expect("a free loopback port").addr().port()
 }
 
 /// The directory of one broker, removed on drop.

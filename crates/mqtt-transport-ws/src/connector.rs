@@ -1,6 +1,7 @@
 //! The connector: from a stream of bytes to a WebSocket upon it.
 
-use crate::error::{WebSocketError, explain};
+use crate::error::{WebSocketError, explain, unanswered};
+use crate::greeting::Greeting;
 use crate::options::WebSocketOptions;
 use crate::stream::ByteStream;
 use core::fmt;
@@ -48,8 +49,9 @@ impl<C: Connect> WebSocket<C> {
         let limit = Some(self.options.max_message_size);
         let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
         let config = config.read_buffer_size(READ);
-        let stream = self.inner.connect().await?;
-        let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(explain)?;
+        let stream = Greeting::new(self.inner.connect().await?);
+        let (stream, _) =
+            client_async_with_config(request, stream, Some(config)).await.map_err(unanswered)?;
         Ok(Box::new(ByteStream::new(stream)))
     }
 

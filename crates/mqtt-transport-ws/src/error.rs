@@ -23,6 +23,9 @@ pub enum WebSocketError {
     /// The server chose no subprotocol, or one that was not offered `[MQTT-6.0.0-4]`.
     #[error("the server does not speak MQTT on this WebSocket: it did not choose the subprotocol")]
     Subprotocol,
+    /// The server answered the request with a record of TLS.
+    #[error("the server speaks TLS on this port: use wss://")]
+    SpeaksTls,
     /// The server closed before it had answered the request.
     #[error(
         "the server closed without an answer to the request for a WebSocket; if it wants TLS, use wss://"
@@ -61,7 +64,7 @@ impl WebSocketError {
                 408 | 425 | 429 | 500.. => io::ErrorKind::ConnectionRefused,
                 _ => io::ErrorKind::InvalidInput,
             },
-            Self::InvalidUrl(_) | Self::InvalidHeader(_) | Self::InvalidSubprotocol(_) => {
+            Self::InvalidUrl(_) | Self::InvalidHeader(_) | Self::InvalidSubprotocol(_) | Self::SpeaksTls => {
                 io::ErrorKind::InvalidInput
             }
             Self::Subprotocol => io::ErrorKind::Unsupported,
@@ -95,5 +98,17 @@ pub(crate) fn explain(error: Error) -> io::Error {
         }
         Error::Utf8(_) => WebSocketError::NotBinary.into(),
         other => WebSocketError::NotWebSocket(other.to_string()).into(),
+    }
+}
+
+/// The same while the request is without an answer. Closing with the request unread resets the connection.
+pub(crate) fn unanswered(error: Error) -> io::Error {
+    match error {
+        Error::Io(error)
+            if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) =>
+        {
+            WebSocketError::HandshakeClosed.into()
+        }
+        error => explain(error),
     }
 }

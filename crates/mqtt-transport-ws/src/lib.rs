@@ -28,13 +28,15 @@
 //! | the server answered 404 or another 4xx | `InvalidInput` | mend the path of the URL: most brokers listen on `/mqtt`, some on `/` or `/ws` |
 //! | the server answered 429 or 5xx | `ConnectionRefused` | try again later, which a client does by itself |
 //! | the server did not choose the subprotocol | `Unsupported` | this is a WebSocket server, but not one of MQTT; mend host, port or path |
-//! | the server closed without an answer | `UnexpectedEof` | perhaps a port of TLS (use `wss://`) or of plain MQTT, perhaps it just restarts: a client tries again |
-//! | this is no WebSocket server | `InvalidData` | mend the port: it may be that of plain MQTT, or of TLS |
+//! | the server speaks TLS on this port | `InvalidInput` | the URL says `ws://`: use `wss://` |
+//! | the server closed without an answer | `UnexpectedEof` | perhaps a port of TLS, since some close without a word (use `wss://`), or of plain MQTT, perhaps it just restarts: a client tries again |
+//! | this is no WebSocket server | `InvalidData` | mend the port: it may be that of plain MQTT |
 //! | the server sent text | `InvalidData` | report it to whoever runs the server: MQTT travels in binary frames `[MQTT-6.0.0-1]` |
 //! | the server closed with a code | `ConnectionAborted` | read the reason; 1008 and 1009 mean that it did not like what it got |
 
 mod connector;
 mod error;
+mod greeting;
 mod options;
 mod stream;
 

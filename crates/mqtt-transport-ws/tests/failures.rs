@@ -70,6 +70,31 @@ async fn what_is_no_websocket_server_is_said_to_be_none() {
     }
 }
 
+/// The alerts of openssl and of rustls, and a ServerHello.
+#[tokio::test]
+async fn a_server_of_tls_is_said_to_be_one() {
+    for answer in ["\x15\x03\x01\x00\x02\x02\x46", "\x15\x03\x03\x00\x02\x02\x0a", "\x16\x03\x03\x00\x2a\x02"]
+    {
+        let error = answered_with(answer).await;
+        assert_eq!(*reason(&error), WebSocketError::SpeaksTls);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "it does not pass by itself");
+        assert!(error.to_string().contains("wss://"), "{error}");
+    }
+}
+
+/// A server that does not read what it was asked resets the connection by closing it.
+#[tokio::test]
+async fn a_reset_without_an_answer_is_the_same_as_a_close() {
+    let (listener, connector) = listen().await;
+    let server = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.readable().await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(connector.connect(), server);
+    let error = opened.err().unwrap();
+    assert_eq!(*reason(&error), WebSocketError::HandshakeClosed, "{error}");
+}
+
 /// As one does that restarts, or that waits for TLS.
 #[tokio::test]
 async fn a_server_that_closes_without_an_answer_may_come_back() {

@@ -3,7 +3,7 @@
 use mqtt_transport::{Connect, Tcp};
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 async fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -81,9 +81,10 @@ async fn carries_bytes_both_ways() {
 
 #[tokio::test]
 async fn a_refusal_names_the_address() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound without listening: nobody else is given the port meanwhile.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = held.local_addr().unwrap();
     let error = Tcp::new("127.0.0.1", address.port()).connect().await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert!(error.to_string().starts_with(&format!("{address}: ")), "{error}");

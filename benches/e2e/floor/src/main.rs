@@ -88,6 +88,12 @@ impl Client {
 
     /// One read, all its packets, and one write with the answers.
     fn turn(&mut self) {
+        self.read();
+        self.flush();
+    }
+
+    /// One read and all its packets; the answers wait for the next write.
+    fn read(&mut self) {
         let read = self.stream.read(&mut self.buffer[self.filled..]).unwrap();
         assert!(read > 0, "closed");
         self.filled += read;
@@ -116,7 +122,6 @@ impl Client {
         }
         self.buffer.copy_within(at..self.filled, 0);
         self.filled -= at;
-        self.flush();
     }
 }
 
@@ -195,7 +200,7 @@ fn pingpong(args: &Args, mut run: Run) {
         client.publish(&topic, 1, index, &body);
         client.flush();
         while client.seen.messages <= index {
-            client.turn();
+            client.read();
         }
         latencies.push(micros(start));
     }

@@ -3,10 +3,11 @@
 use crate::certificates::Certificates;
 use crate::common::server::client;
 use crate::common::{now, soon};
-use crate::stand::{Kind, Stand};
+use crate::stand::{Kind, Server, Stand};
 use core::mem::discriminant;
 use core::time::Duration;
 use mqtt_client::tls::{TlsError, TlsOptions};
+use mqtt_client::websocket::WebSocketError;
 use mqtt_client::{Closed, ConnectBuilder, ConnectError, Protocol, connect};
 use mqtt_testkit::broker::Broker;
 use std::sync::Arc;
@@ -215,6 +216,28 @@ async fn plain_text_on_a_tls_port() {
         let closed = soon(started.closed()).await;
         assert!(matches!(closed, Closed::Failed(ConnectError::SpeaksTls)), "{closed}");
         assert_eq!(started.status().attempts, 1, "no other version was tried");
+    }
+}
+
+/// The same of a WebSocket: the text names the cure, also where the server only closes.
+#[tokio::test]
+async fn a_plain_websocket_on_a_tls_port() {
+    for stand in both(Kind::SecureWebSocket, Certificates::new).await {
+        let url = stand.url().replace("wss://", "ws://");
+        let error = failure(|| connect(&url)).await;
+        let ConnectError::Io(inner) = &error else { panic!("{error}") };
+        let found = inner.get_ref().and_then(|inner| inner.downcast_ref::<WebSocketError>());
+        match stand.server {
+            Server::Testkit { .. } => {
+                assert_eq!(found, Some(&WebSocketError::SpeaksTls), "{error}");
+                let closed = soon(connect(&url).start().unwrap().closed()).await;
+                assert!(matches!(closed, Closed::Failed(ConnectError::Io(_))), "{closed}");
+            }
+            Server::Mosquitto { .. } => {
+                assert_eq!(found, Some(&WebSocketError::HandshakeClosed), "{error}");
+            }
+        }
+        assert!(error.to_string().contains("wss://"), "{error}");
     }
 }
 

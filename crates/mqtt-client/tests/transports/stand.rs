@@ -6,10 +6,10 @@ use crate::gates::{self, Layers};
 use mqtt_client::{ConnectBuilder, Protocol};
 use mqtt_testkit::broker::{Broker, Restart};
 use mqtt_testkit::mosquitto::Mosquitto;
+use mqtt_testkit::port::PortHold;
 use mqtt_testkit::proxy::Proxy;
 use quinn::Endpoint;
 use std::sync::Arc;
-use tokio::net::TcpSocket;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -52,7 +52,7 @@ impl Kind {
 
 pub(crate) enum Server {
     /// Debian's mosquitto, whose TCP ports lie behind a proxy that can cut.
-    Mosquitto { broker: Mosquitto, proxy: Option<Proxy>, _port: TcpSocket },
+    Mosquitto { broker: Mosquitto, proxy: Option<Proxy>, _port: PortHold },
     /// The testkit's broker, behind the gates of other libraries.
     Testkit { broker: Arc<Broker>, endpoint: Option<Endpoint> },
 }
@@ -70,7 +70,7 @@ impl Stand {
     }
 
     pub(crate) async fn mosquitto_with(kind: Kind, certificates: Certificates) -> Self {
-        let (port, addr) = held_port();
+        let port = PortHold::new().unwrap();
         let file = |name: &str| certificates.file(name).display().to_string();
         let socket = certificates.file("mqtt.sock");
         let mut builder = Mosquitto::builder()
@@ -80,7 +80,7 @@ impl Stand {
             .config("max_inflight_messages 1000");
         let mut lines = match kind {
             Kind::Unix => vec![format!("listener 0 {}", socket.display())],
-            _ => vec![format!("listener {} 127.0.0.1", addr.port())],
+            _ => vec![format!("listener {} 127.0.0.1", port.port())],
         };
         if kind.layers().websocket {
             lines.push("protocol websockets".into());
@@ -109,7 +109,7 @@ impl Stand {
         let (proxy, url) = match kind {
             Kind::Unix => (None, format!("unix://{}", socket.display())),
             _ => {
-                let proxy = Proxy::start(addr).await.unwrap();
+                let proxy = Proxy::start(port.addr()).await.unwrap();
                 let url = format!("{}://{}", kind.scheme(), proxy.addr());
                 (Some(proxy), url)
             }
@@ -205,13 +205,4 @@ impl Stand {
             }
         }
     }
-}
-
-/// A port that stays ours while the server is down: bound, not listened on.
-fn held_port() -> (TcpSocket, core::net::SocketAddr) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let addr = socket.local_addr().unwrap();
-    (socket, addr)
 }

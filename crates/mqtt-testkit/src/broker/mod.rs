@@ -39,14 +39,13 @@ pub use self::records::{SessionInfo, SubscriptionInfo, TraceEntry};
 use self::link::{Link, Order};
 use self::options::Options;
 use self::shared::Shared;
-use crate::port::PortHold;
+use crate::port::{Listener, PortHold};
 use core::net::SocketAddr;
 use core::time::Duration;
 use mqtt_codec::{PacketType, ReasonCode, Sender};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -281,7 +280,7 @@ impl Broker {
     }
 
     fn listen(&self) -> io::Result<()> {
-        let listener = self.port.socket()?.listen(1024)?;
+        let listener = self.port.listen()?;
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         services.spawn(accept(self.shared.clone(), listener));
         services.spawn(self.shared.clone().run_timers());
@@ -318,7 +317,7 @@ impl Drop for Broker {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+async fn accept(shared: Arc<Shared>, listener: Listener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

@@ -5,6 +5,9 @@ use mqtt_codec::{PacketType, QoS};
 use mqtt_testkit::broker::{Direction, Message, Restart};
 use mqtt_testkit::packets::{pingreq, pingresp, puback, publish, subscribe, will};
 use std::io::ErrorKind;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 use tokio::net::TcpStream;
 
 async fn is_refused(broker: &Broker) -> bool {
@@ -171,4 +174,22 @@ async fn messages_can_be_counted_without_being_kept() {
 )]
 async fn waiting_in_vain_says_for_what() {
     Broker::start().await.unwrap().until("a miracle", |_| false).await;
+}
+
+/// A program that is being started has, for a moment, what its parent has open: a listener that is closed meanwhile would
+/// go on listening there.
+#[tokio::test]
+async fn the_port_can_be_listened_on_again_while_programs_are_started() {
+    let broker = Broker::start().await.unwrap();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let starting = thread::spawn(move || {
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            Command::new("true").status().unwrap();
+        }
+    });
+    for _ in 0..5_000 {
+        broker.restart(Restart::Keep).await.unwrap();
+    }
+    drop(stop);
+    starting.join().unwrap();
 }

@@ -8,7 +8,8 @@ use core::time::Duration;
 use mqtt_client::Protocol;
 use mqtt_client::tls::TlsOptions;
 use mqtt_testkit::broker::Broker;
-use mqtt_testkit::mosquitto::{Mosquitto, free_port};
+use mqtt_testkit::mosquitto::Mosquitto;
+use mqtt_testkit::port::PortHold;
 use mqtt_testkit::proxy::Proxy;
 use quinn::Endpoint;
 use std::env;
@@ -97,7 +98,9 @@ impl Server {
     pub(super) async fn mosquitto() -> Self {
         let certificates = Arc::new(Certificates::new());
         let file = |name: &str| certificates.file(name).display().to_string();
-        let (tls, ws, wss, socket) = (free_port(), free_port(), free_port(), file("mqtt.sock"));
+        let held = [(); 3].map(|()| PortHold::new().unwrap());
+        let [tls, ws, wss] = held.each_ref().map(PortHold::port);
+        let socket = file("mqtt.sock");
         let encrypted = format!("certfile {}\nkeyfile {}\n", file("server.pem"), file("server.key"));
         let broker = Mosquitto::builder()
             // Two small packets in a row would wait for each other's acknowledgement by TCP.
@@ -159,7 +162,8 @@ impl Server {
     pub(super) async fn nats() -> Self {
         let certificates = Arc::new(Certificates::new());
         let file = |name: &str| certificates.file(name).display().to_string();
-        let [own, mqtt, websocket] = [(); 3].map(|()| free_port());
+        let held = [(); 3].map(|()| PortHold::new().unwrap());
+        let [own, mqtt, websocket] = held.each_ref().map(PortHold::port);
         // It has one gate for MQTT: TLS would take the place of TCP. Over WebSocket it is there beside.
         let encrypted = format!("cert_file: {:?}, key_file: {:?}", file("server.pem"), file("server.key"));
         let text = format!(
