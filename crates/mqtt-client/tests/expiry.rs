@@ -4,14 +4,15 @@ mod common;
 
 use common::{in_memory, next, soon};
 use core::time::Duration;
-use mqtt_client::{Protocol, PropertiesBuf, PropertyId, PublishError, QoS, UsageError};
+use mqtt_client::{PropertiesBuf, PropertyId, Protocol, PublishError, QoS, UsageError};
 use mqtt_testkit::broker::Broker;
+use std::sync::Arc;
 
 /// Section 3.3.2.3.3: seconds, and never fewer than were asked for. The other properties stay.
 #[tokio::test(start_paused = true)]
 async fn the_server_is_told_in_whole_seconds() {
-    let broker = Broker::start().await.unwrap();
-    let client = soon(in_memory(&broker).client_id("c").connect()).await.unwrap();
+    let broker = Arc::new(Broker::start().await.unwrap());
+    let client = soon(in_memory(&broker).client_id("c")).await.unwrap();
     let mut messages = soon(client.subscribe("t").qos(QoS::AtLeastOnce)).await.unwrap();
     let text = PropertiesBuf::builder().content_type("text/plain; charset=utf-8").build().unwrap();
     for (after, seconds) in [
@@ -35,8 +36,8 @@ async fn the_server_is_told_in_whole_seconds() {
 /// What cannot be is refused, by name.
 #[tokio::test(start_paused = true)]
 async fn an_expiry_that_cannot_be_is_refused() {
-    let broker = Broker::start().await.unwrap();
-    let client = soon(in_memory(&broker).client_id("5").connect()).await.unwrap();
+    let broker = Arc::new(Broker::start().await.unwrap());
+    let client = soon(in_memory(&broker).client_id("5")).await.unwrap();
     let expiry = PropertiesBuf::builder().message_expiry_interval(9).build().unwrap();
     let twice = client.publish("t", "").properties(expiry).expiry(Duration::from_secs(9));
     match soon(twice.enqueue()).await {
@@ -47,10 +48,10 @@ async fn an_expiry_that_cannot_be_is_refused() {
     }
     // What is wrong with the message itself comes first.
     let misnamed = client.publish("t/#", "").expiry(Duration::from_secs(9));
-    assert!(matches!(misnamed.try_enqueue(), Err(PublishError::Topic(_))));
+    assert!(matches!(misnamed.try_enqueue(), Err(PublishError::InvalidTopic(_))));
 
     let builder = in_memory(&broker).client_id("3").protocol(Protocol::V3_1_1);
-    let client = soon(builder.connect()).await.unwrap();
+    let client = soon(builder).await.unwrap();
     let expiring = client.publish("t", "").expiry(Duration::from_secs(9));
     assert!(matches!(
         soon(expiring.enqueue()).await,

@@ -5,8 +5,8 @@ mod common;
 use common::{ALL_QOS, Stage, delivered, in_memory, next, numbers, publish_numbers, soon};
 use core::time::Duration;
 use mqtt_client::{
-    Client, Closed, ConnectBuilder, ConnectError, Event, OnSessionLost, Outcome, PropertiesBuf, Protocol,
-    PublishError, QoS, ReasonCode, ReconnectPolicy, State, connect,
+    Client, Closed, ConnectBuilder, ConnectError, Event, OnSessionLost, Outcome, Protocol, PublishError, QoS,
+    ReasonCode, ReconnectPolicy, State, connect,
 };
 use mqtt_codec::{Packet, PacketType};
 use mqtt_testkit::broker::{Broker, Connections, Direction, Message, Restart};
