@@ -12,13 +12,18 @@ const SHORT: usize = 14;
 
 /// Properties that own their block, in wire form. Empty ones cost nothing, a few numbers next to nothing; larger blocks share
 /// their memory.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct PropertiesBuf(Block);
 
 /// Small, because each message and each outcome carries one. A block that fits lies in place.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Block {
-    Short { len: u8, bytes: [u8; SHORT] },
+    #[default]
+    Empty,
+    Short {
+        len: u8,
+        bytes: [u8; SHORT],
+    },
     Shared(Box<Bytes>),
 }
 
@@ -26,7 +31,7 @@ impl PropertiesBuf {
     /// No properties.
     #[inline]
     pub const fn new() -> Self {
-        Self(Block::Short { len: 0, bytes: [0; SHORT] })
+        Self(Block::Empty)
     }
 
     /// Builds a block property by property.
@@ -47,6 +52,9 @@ impl PropertiesBuf {
 
     #[inline]
     fn short(block: &[u8]) -> Option<Self> {
+        if block.is_empty() {
+            return Some(Self::new());
+        }
         let mut bytes = [0; SHORT];
         bytes.get_mut(..block.len())?.copy_from_slice(block);
         Some(Self(Block::Short { len: block.len() as u8, bytes }))
@@ -56,6 +64,7 @@ impl PropertiesBuf {
     #[inline]
     pub fn view(&self) -> Properties<'_> {
         Properties::from_checked(match &self.0 {
+            Block::Empty => &[],
             Block::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Block::Shared(block) => block,
         })
@@ -65,6 +74,7 @@ impl PropertiesBuf {
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
+            Block::Empty => 0,
             Block::Short { len, .. } => usize::from(*len),
             Block::Shared(block) => block.len(),
         }
@@ -73,14 +83,7 @@ impl PropertiesBuf {
     /// Whether there are none.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        matches!(self.0, Block::Short { len: 0, .. })
-    }
-}
-
-impl Default for PropertiesBuf {
-    #[inline]
-    fn default() -> Self {
-        Self::new()
+        matches!(self.0, Block::Empty)
     }
 }
 
@@ -118,6 +121,7 @@ mod tests {
             assert!(built.view().user_properties().eq([("", value.as_str())]));
             let PropertiesBuf(block) = &built;
             let frame = Bytes::copy_from_slice(match block {
+                Block::Empty => &[],
                 Block::Short { len, bytes } => &bytes[..usize::from(*len)],
                 Block::Shared(block) => block,
             });

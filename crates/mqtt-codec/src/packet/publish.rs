@@ -182,7 +182,7 @@ impl Publish {
     #[inline]
     pub fn properties_buf(&self) -> PropertiesBuf {
         let (at, end) = (self.fields.properties_at as usize, self.fields.payload_at as usize);
-        if at == end { PropertiesBuf::new() } else { PropertiesBuf::part_of(&self.frame, self.part(at, end)) }
+        PropertiesBuf::part_of(&self.frame, self.part(at, end))
     }
 
     /// Appends this packet as it was received. On an error nothing was written.
