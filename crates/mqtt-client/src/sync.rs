@@ -15,6 +15,7 @@ pub(crate) use parking_lot::{Mutex, MutexGuard};
 #[cfg(all(test, handover_model))]
 mod loom_lock {
     pub(crate) use loom::sync::MutexGuard;
+    use std::sync::PoisonError;
 
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -25,7 +26,17 @@ mod loom_lock {
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
         }
     }
 }
