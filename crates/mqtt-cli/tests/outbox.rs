@@ -4,11 +4,14 @@ mod common;
 
 use common::{PATIENCE, mqtt, publish, run, start, start_subscribed};
 use core::net::SocketAddr;
+use core::time::Duration;
 use mqtt_testkit::mosquitto::Mosquitto;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Instant;
+use std::thread::sleep;
+
+const STEP: Duration = Duration::from_millis(20);
 
 /// Whoever connects there waits for ever.
 fn silent() -> (TcpListener, SocketAddr) {
@@ -76,9 +79,8 @@ fn a_store_needs_a_name_and_a_session_that_lasts() {
 
 /// Waits until so many messages are in the store, looked at in a copy: it is in use.
 fn wait_for(store: &Path, home: &Path, messages: usize) {
-    let begun = Instant::now();
     let copy = home.join("copy");
-    while begun.elapsed() < PATIENCE {
+    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
         let _ = std::fs::remove_dir_all(&copy);
         std::fs::create_dir(&copy).unwrap();
         let files = std::fs::read_dir(store).into_iter().flatten().flatten();
@@ -87,7 +89,7 @@ fn wait_for(store: &Path, home: &Path, messages: usize) {
         if ended.code == Some(0) && ended.text().lines().count() == messages {
             return;
         }
-        std::thread::sleep(core::time::Duration::from_millis(20));
+        sleep(STEP);
     }
     panic!("{messages} messages never came to be in the store");
 }
