@@ -174,7 +174,10 @@ impl TransportArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("payload").required(true))]
+#[command(group = ArgGroup::new("payload"))]
+#[command(group = ArgGroup::new("work").required(true).multiple(true).args(
+    ["message", "file", "stdin_file", "stdin_line", "null_message", "store"]
+))]
 pub(crate) struct PubArgs {
     /// Topic to publish to
     #[arg(short, long, allow_hyphen_values = true)]
@@ -213,6 +216,11 @@ pub(crate) struct PubArgs {
     /// Seconds to wait between them, like 0.5
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) repeat_delay: Option<core::time::Duration>,
+
+    /// Keep messages in this directory until they are delivered, whether the server is there or not and whatever ends the
+    /// command; what an earlier run left there is sent first, and without a payload only that (needs -i)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,

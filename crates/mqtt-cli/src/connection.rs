@@ -41,7 +41,9 @@ pub(crate) async fn run(
         client = options.connect(policy) => client.map_err(|error| not_connected(&error, options))?,
         exit = signals.next() => return Ok(exit),
     };
-    report.debug(connected(&client));
+    if options.store.is_none() {
+        report.debug(connected(&client));
+    }
     tokio::spawn(tell(client.events(), report));
     let ended = tokio::select! {
         ended = work(&client) => ended,
@@ -132,10 +134,26 @@ pub(crate) fn ended(closed: &Closed) -> Failure {
     }
 }
 
+/// The failure that messages in a store could not be delivered; they are still there.
+pub(crate) fn left(closed: &Closed, options: &Options) -> Failure {
+    let failure = match closed {
+        Closed::Failed(cause) => not_connected(cause, options),
+        other => ended(other),
+    };
+    match closed {
+        Closed::Failed(ConnectError::Store(_)) => failure,
+        _ => Failure::new(
+            failure.exit,
+            format!("{failure}; what was accepted waits in the store for the next run"),
+        ),
+    }
+}
+
 /// The failure that there is no connection.
 fn not_connected(error: &ConnectError, options: &Options) -> Failure {
     let (server, flag) = (options.server.name(), options.server.flag);
     match error {
+        ConnectError::Store(error) => Failure::wrong(format!("--store: {error}")),
         ConnectError::InvalidUrl(fault) => Failure::wrong(format!("{flag}: {fault}")),
         ConnectError::InvalidOption { option, fault } => Failure::wrong(bad_option(option, fault)),
         ConnectError::Io(error) => match tls_error(error) {

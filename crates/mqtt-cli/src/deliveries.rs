@@ -14,12 +14,21 @@ pub(crate) struct Deliveries {
     /// No more are under way at once; whoever has more waits.
     window: usize,
     failed: u64,
+    /// They are in a store: what is under way at an end is sent by the next run.
+    stored: bool,
     report: Report,
 }
 
 impl Deliveries {
     pub(crate) fn new(window: u16, report: Report) -> Self {
-        Self { waiting: VecDeque::new(), window: usize::from(window), failed: 0, report }
+        Self { waiting: VecDeque::new(), window: usize::from(window), failed: 0, stored: false, report }
+    }
+
+    /// The same, of messages that are in a store.
+    pub(crate) fn stored(report: Report) -> Self {
+        let mut deliveries = Self::new(u16::MAX, report);
+        deliveries.stored = true;
+        deliveries
     }
 
     /// Whether [`settle_one`](Self::settle_one) is due before the next one.
@@ -82,7 +91,11 @@ impl Drop for Deliveries {
     fn drop(&mut self) {
         if !self.waiting.is_empty() {
             let count = self.waiting.len();
-            self.report.error(format_args!("messages under way, which may arrive or not: {count}"));
+            if self.stored {
+                self.report.error(format_args!("messages that wait in the store for the next run: {count}"));
+            } else {
+                self.report.error(format_args!("messages under way, which may arrive or not: {count}"));
+            }
         }
     }
 }

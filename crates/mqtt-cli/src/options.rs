@@ -1,6 +1,7 @@
 //! What the flags mean for the connection. Wrong combinations are refused here, before anything is sent.
 
 use core::time::Duration;
+use std::path::PathBuf;
 use std::process;
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use mqtt_client::tls::TlsOptions;
 use mqtt_client::{
     CleanStart, Client, ConnectError, PropertiesBuf, Protocol, QoS, ReconnectPolicy, TopicName, Will,
 };
+
+use mqtt_store::DurableStore;
 
 use crate::args::{ConnectionArgs, TransportArgs};
 use crate::failure::Failure;
@@ -24,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     /// `-M`, of publishers.
     pub(crate) max_inflight: Option<u16>,
+    /// `--store`, of publishers.
+    pub(crate) store: Option<PathBuf>,
     client_id: Option<String>,
     keep_session: bool,
     session_expiry: Option<SessionExpiry>,
@@ -59,6 +64,7 @@ impl Options {
             client_id: client_id(args),
             keep_session: args.disable_clean_session,
             max_inflight: None,
+            store: None,
             keep_alive: Duration::from_secs(args.keepalive.into()),
             username: args.username.clone(),
             password: args.password.clone(),
@@ -72,7 +78,20 @@ impl Options {
         })
     }
 
-    /// Connects; fails if the first attempt does.
+    /// Keeps what is published in a store. It belongs to one client identifier, and so does the session that goes on in the
+    /// next run.
+    pub(crate) fn keep_in(&mut self, store: PathBuf, named: bool) -> Result<(), Failure> {
+        if !named {
+            return Err(Failure::wrong("--store needs -i: a store belongs to one client identifier"));
+        }
+        if self.session_expiry == Some(SessionExpiry(0)) {
+            return Err(Failure::wrong("--store needs a session that lasts: leave out -x 0"));
+        }
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Connects; fails if the first attempt does, unless there is a store: then nobody waits for the server.
     ///
     /// Without `-c` and `-x` the client chooses: a session of MQTT 5 then outlives a cut, and ends with the command.
     pub(crate) async fn connect(&self, policy: ReconnectPolicy) -> Result<Client, ConnectError> {
@@ -111,7 +130,10 @@ impl Options {
             (None, Some(password)) => builder.password(password.clone()),
             (None, None) => builder,
         };
-        builder.await
+        match &self.store {
+            Some(store) => builder.store(DurableStore::open(store)?).start(),
+            None => builder.await,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use mqtt_client::{Client, PropertiesBuf, PublishBuilder, QoS, TopicName};
+use mqtt_client::{Client, PropertiesBuf, PublishBuilder, QoS, State, TopicName};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Stdin};
 
 use crate::args::PubArgs;
@@ -19,6 +19,8 @@ use crate::output::Report;
 const LARGEST_PAYLOAD: u64 = 268_435_455;
 /// Lines that were read and whose fate is not known yet.
 const LINES_UNDER_WAY: u16 = 1_000;
+/// How long to wait for what an earlier run has left before it is asked again.
+const DRAIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(args: PubArgs, report: Report) -> Result<Exit, Failure> {
     let mut options = Options::read(&args.connection, None)?;
@@ -30,11 +32,55 @@ pub(crate) async fn run(args: PubArgs, report: Report) -> Result<Exit, Failure> 
             return Err(Failure::wrong(format!("-D {name} is for mqtt sub")));
         }
     }
+    if let Some(store) = &args.store {
+        let named = args.connection.id.as_deref().is_some_and(|id| !id.is_empty());
+        options.keep_in(store.clone(), named)?;
+        return from_store(&options, &args, report).await;
+    }
     let form = Form::read(&args, &options)?;
     let payload = payload(&args)?;
     connection::run(&options, connection::for_a_while(), report, async |client| match payload {
         Some(payload) => repeat(client, &form, payload, &args, report).await,
-        None => lines(client, &form, report).await,
+        None => lines(client, &form, &mut Deliveries::new(LINES_UNDER_WAY, report), report).await,
+    })
+    .await
+}
+
+/// Messages are accepted whether there is a server or not, and delivered behind those that an earlier run has left.
+async fn from_store(options: &Options, args: &PubArgs, report: Report) -> Result<Exit, Failure> {
+    let given = args.stdin_line || args.message.is_some() || args.file.is_some();
+    let form =
+        if given || args.stdin_file || args.null_message { Some(Form::read(args, options)?) } else { None };
+    let payload = payload(args)?;
+    connection::run(options, connection::for_a_while(), report, async |client| {
+        // Told of by the end of the client, if it ends.
+        let mut deliveries = Deliveries::stored(report);
+        let work = async {
+            match (&form, payload) {
+                (Some(form), Some(payload)) => {
+                    for turn in 1..=args.repeat {
+                        if turn > 1 {
+                            tokio::time::sleep(args.repeat_delay.unwrap_or(Duration::ZERO)).await;
+                        }
+                        let accepted = form.publish(client, payload.clone(), report).enqueue().await;
+                        deliveries.add(format!("message {turn}"), accepted)?;
+                    }
+                    deliveries.settle_all().await;
+                }
+                (Some(form), None) => drop(lines(client, form, &mut deliveries, report).await?),
+                (None, _) => {}
+            }
+            // Those of earlier runs, which the client knows of before it connects.
+            let mut changes = client.watch();
+            while client.status().state != State::Connected && changes.changed().await.is_some() {}
+            while client.drain(DRAIN).await > 0 {}
+            finish(client, &deliveries).await
+        };
+        tokio::select! {
+            biased;
+            closed = client.closed() => Err(connection::left(&closed, options)),
+            done = work => done,
+        }
     })
     .await
 }
@@ -130,14 +176,18 @@ async fn repeat(
 }
 
 /// Sends a message for each line, while the ones before are still being delivered.
-async fn lines(client: &Client, form: &Form, report: Report) -> Result<Exit, Failure> {
-    let mut deliveries = Deliveries::new(LINES_UNDER_WAY, report);
+async fn lines(
+    client: &Client,
+    form: &Form,
+    deliveries: &mut Deliveries,
+    report: Report,
+) -> Result<Exit, Failure> {
     let mut input = Lines::new();
-    let read = send_lines(client, form, &mut input, &mut deliveries, report).await;
+    let read = send_lines(client, form, &mut input, deliveries, report).await;
     // Whatever was wrong with a line, those before it are under way.
     deliveries.settle_all().await;
     read?;
-    finish(client, &deliveries).await
+    finish(client, deliveries).await
 }
 
 async fn send_lines(

@@ -312,6 +312,7 @@ impl Driver {
     /// Does what can be done without a connection. Ready when told to stop, or at the deadline.
     fn poll_offline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Option<Stop>> {
         self.swap(None);
+        self.resume_storing();
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             self.take_requests(now);
@@ -335,6 +336,7 @@ impl Driver {
     fn poll_link(&mut self, cx: &mut Context<'_>, link: &mut Link, deadline: Instant) -> Poll<Over> {
         // What was asked for before a message came counts before it.
         self.swap(None);
+        self.resume_storing();
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             self.take_requests(now);

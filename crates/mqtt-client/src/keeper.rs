@@ -8,13 +8,13 @@ use crate::cells::CellId;
 use crate::room::Size;
 use crate::store::{Store, StoreError, Stored};
 use bytes::Bytes;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use mqtt_session::{Instant, Overflow, Session, StoreKey, StoreOp, StoredMessage};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
 /// The session is given more while it has less than this to send.
 const RESIDENT: Size = Size { messages: 1024, bytes: 1 << 20 };
@@ -58,12 +58,27 @@ pub(crate) struct Keeper {
     retry_at: Option<Instant>,
     /// When to write what nothing depends on.
     linger_until: Option<Instant>,
+    /// Whether the task has let others run since there was something to write.
+    turn: Turn,
     /// The client ends: nothing waits any more.
     hurries: bool,
     /// The last thing was to read, although there was something to write.
     read_last: bool,
     /// Stored messages that could not be read.
     damaged: usize,
+}
+
+/// What bytes depend on, and no promise, waits for one turn of the task: whoever was told of an acceptance a moment ago has
+/// the next message mostly at hand, and both are written together. Otherwise that message waited for a batch of its own,
+/// there and back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing waits.
+    None,
+    /// It waits for others to run.
+    Given,
+    /// They had their turn.
+    Over,
 }
 
 /// Changes that are written together.
@@ -139,6 +154,7 @@ impl Keeper {
             failure: None,
             retry_at: None,
             linger_until: None,
+            turn: Turn::None,
             hurries: false,
             read_last: false,
             damaged: stored.damaged,
@@ -205,6 +221,13 @@ impl Keeper {
         self.hurries = true;
     }
 
+    /// The task runs anew: others had their turn.
+    pub(crate) fn resume(&mut self) {
+        if self.turn == Turn::Given {
+            self.turn = Turn::Over;
+        }
+    }
+
     /// Requests for messages that wait on disk, if they are so many that it is time to let go of those that nobody
     /// waits for.
     pub(crate) fn requests_to_sift(&mut self) -> Option<&mut VecDeque<(u64, CellId)>> {
@@ -229,7 +252,7 @@ impl Keeper {
         session: &Session,
         news: &mut Vec<News>,
     ) -> Poll<()> {
-        self.begin(now, session);
+        self.begin(cx, now, session);
         if self.refuse_without_store(news) {
             return Poll::Ready(());
         }
@@ -256,19 +279,19 @@ impl Keeper {
             }
             Err(error) => self.failed(now, error, news),
         }
-        self.begin(now, session);
+        self.begin(cx, now, session);
         Poll::Ready(())
     }
 
     /// Finds the store something to do, if it has nothing.
-    fn begin(&mut self, now: Instant, session: &Session) {
+    fn begin(&mut self, cx: &mut Context<'_>, now: Instant, session: &Session) {
         self.retry_at = self.retry_at.filter(|at| *at > now);
         // Somebody who asks is told how it is now.
         let due = !self.next.messages.is_empty() || self.retry_at.is_none();
         if !due || self.work.is_some() {
             return;
         }
-        let writes = !self.next.is_empty() && !self.lingers(now);
+        let writes = !self.next.is_empty() && !self.lingers(now) && !self.gives_turn(cx);
         let has_room =
             session.queued() < RESIDENT.messages / 2 && session.queued_bytes() < RESIDENT.bytes / 2;
         let reads = self.waiting.messages > 0 && (has_room || !self.pages);
@@ -281,6 +304,7 @@ impl Keeper {
         self.read_last = read && writes;
         if !read {
             self.linger_until = None;
+            self.turn = Turn::None;
             self.writing = core::mem::take(&mut self.next);
             self.batch += 1;
             let (ops, sync) = self.writing.to_write();
@@ -301,6 +325,19 @@ impl Keeper {
     fn lingers(&mut self, now: Instant) -> bool {
         let pressing = self.hurries || self.needed == Some(self.batch) || self.next.is_pressing();
         !pressing && now < *self.linger_until.get_or_insert(now + LINGER)
+    }
+
+    /// Whether others are to run first, and wakes the task behind them.
+    fn gives_turn(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.turn == Turn::Over || self.hurries || self.next.is_pressing() {
+            return false;
+        }
+        if self.turn == Turn::None {
+            self.turn = Turn::Given;
+            // Its first step asks the runtime to wake the task once the others have run; there is no second.
+            _ = pin!(yield_now()).poll(cx);
+        }
+        true
     }
 
     fn written(&mut self, session: &Session, news: &mut Vec<News>) {

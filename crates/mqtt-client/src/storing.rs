@@ -75,6 +75,13 @@ impl Driver {
         self.keeper = Some(keeper);
     }
 
+    /// The task runs anew.
+    pub(crate) fn resume_storing(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.resume();
+        }
+    }
+
     /// Lets go of requests for messages on disk that nobody waits for any more: memory does not grow with what is there.
     /// Only after the handles have been told of all that was accepted, by which their cells are named.
     pub(crate) fn sift_requests(&mut self) {
@@ -156,6 +163,7 @@ impl Driver {
     async fn store_until(&mut self, done: impl Fn(&Self) -> bool) -> bool {
         let storing = poll_fn(|cx| {
             let now = self.clock.now();
+            self.resume_storing();
             self.store(cx, now);
             let failing = self.keeper.as_ref().is_some_and(|keeper| keeper.failure().is_some());
             if done(self) || failing { Poll::Ready(done(self)) } else { Poll::Pending }

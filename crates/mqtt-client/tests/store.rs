@@ -522,6 +522,22 @@ async fn acknowledgements_cost_no_sync() {
     assert!(state.batches.iter().any(|(_, sync)| !sync));
 }
 
+/// Whoever has one message after another accepted waits for one batch each: that the one before goes out is in there too.
+#[tokio::test]
+async fn one_caller_after_another_shares_batches() {
+    const MESSAGES: u32 = 100;
+    let (broker, disk) = (broker().await, Disk::default());
+    let client = soon(durable(&broker, &disk)).await.unwrap();
+    let before = disk.state().batches.len();
+    for number in 0..MESSAGES {
+        drop(soon(client.publish("a", payload(number)).qos(QoS::AtLeastOnce).enqueue()).await.unwrap());
+    }
+    let batches = disk.state().batches.len() - before;
+    assert!((MESSAGES as usize..MESSAGES as usize * 3 / 2).contains(&batches), "{batches}");
+    client.disconnect().await.unwrap();
+    assert_eq!(received(&broker), (0..MESSAGES).collect::<Vec<_>>());
+}
+
 /// Not an end of the session: the next process resumes it.
 #[tokio::test]
 async fn the_session_is_resumed() {

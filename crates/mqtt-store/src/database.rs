@@ -35,8 +35,14 @@ pub(crate) struct Database {
     journal: Option<File>,
     /// Deletions since space was last given back.
     deletions: usize,
+    doubt: Doubt,
+}
+
+/// What a failed wait for the disk leaves behind. It stays with whoever opens the database anew.
+#[derive(Default, Debug)]
+pub(crate) struct Doubt {
     /// The disk failed to write the journal.
-    doubtful: bool,
+    journal: bool,
     /// Messages that were refused, and could not be deleted.
     refused: Vec<i64>,
 }
@@ -88,14 +94,17 @@ impl Database {
              PRAGMA cache_size = -{CACHE};
              PRAGMA cell_size_check = ON;"
         ))?;
-        Ok(Self {
-            connection,
-            path: path.to_owned(),
-            journal: None,
-            deletions: 0,
-            doubtful: false,
-            refused: Vec::new(),
-        })
+        Ok(Self { connection, path: path.to_owned(), journal: None, deletions: 0, doubt: Doubt::default() })
+    }
+
+    /// The same, opened anew after this.
+    pub(crate) fn after(self, doubt: Doubt) -> Self {
+        Self { doubt, ..self }
+    }
+
+    /// Closes it.
+    pub(crate) fn into_doubt(self) -> Doubt {
+        self.doubt
     }
 
     /// The version of its format, as far as it can be told.
@@ -156,26 +165,32 @@ impl Database {
             return Ok(self.wait_for_disk()?);
         }
         self.leave_journal()?;
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(from_engine)?;
+        self.command("BEGIN IMMEDIATE")?;
         let done = self
             .delete_refused()
             .and_then(|()| ops.iter().try_for_each(|op| self.apply_one(op, &mut reached)))
             .and_then(|()| self.keep_last(ops, reached))
-            .and_then(|()| self.connection.execute_batch("COMMIT").map_err(from_engine));
+            .and_then(|()| self.command("COMMIT"));
         if let Err(error) = done {
             // It may have been rolled back already.
-            let _ = self.connection.execute_batch("ROLLBACK");
+            let _ = self.command("ROLLBACK");
             return Err(error);
         }
         *last = reached;
-        self.refused.clear();
+        self.doubt.refused.clear();
         if sync && let Err(error) = self.wait_for_disk() {
-            self.doubtful = true;
+            self.doubt.journal = true;
             self.take_back(ops);
             return Err(error.into());
         }
         self.give_back(ops);
         Ok(())
+    }
+
+    /// Compiled once.
+    fn command(&self, sql: &str) -> Result<(), StoreError> {
+        let run = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        run.map(drop).map_err(from_engine)
     }
 
     fn apply_one(&self, op: &StoreOp, last: &mut u64) -> Result<(), StoreError> {
@@ -268,7 +283,7 @@ impl Database {
     /// These messages are refused, although they are written: the disk would not promise to keep them. The other
     /// operations come again. What cannot be deleted now is with the next changes, and not shown until then.
     fn take_back(&mut self, ops: &[StoreOp]) {
-        self.refused = ops
+        self.doubt.refused = ops
             .iter()
             .filter_map(|op| match op {
                 StoreOp::Put(key @ StoreKey::Message(_), _) => place(*key).ok().map(|(_, number)| number),
@@ -276,28 +291,32 @@ impl Database {
             })
             .collect();
         if self
-            .in_one(|| self.refused.iter().try_for_each(|number| self.delete(Kind::Message, *number)))
+            .in_one(|| self.doubt.refused.iter().try_for_each(|number| self.delete(Kind::Message, *number)))
             .is_ok()
         {
-            self.refused.clear();
+            self.doubt.refused.clear();
         }
     }
 
     fn delete_refused(&self) -> Result<(), StoreError> {
-        self.refused.iter().try_for_each(|number| self.delete(Kind::Message, *number)).map_err(from_engine)
+        self.doubt
+            .refused
+            .iter()
+            .try_for_each(|number| self.delete(Kind::Message, *number))
+            .map_err(from_engine)
     }
 
     /// Whether this message was refused, although it is written.
     pub(crate) fn is_refused(&self, number: i64) -> bool {
-        self.refused.contains(&number)
+        self.doubt.refused.contains(&number)
     }
 
     /// A disk that failed to write the journal may have forgotten it, and not say so again. What comes behind the hole would
     /// be lost with it: first everything has to be in the database, and the journal begun anew.
     fn leave_journal(&mut self) -> Result<(), StoreError> {
-        if self.doubtful {
+        if self.doubt.journal {
             self.checkpoint("TRUNCATE").map_err(from_engine)?;
-            self.doubtful = false;
+            self.doubt.journal = false;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The store: what the client asks of it, in terms of the database.
 
-use crate::database::{Database, FORMAT, Row};
+use crate::database::{Database, Doubt, FORMAT, Row};
 use crate::directory::Directory;
 use crate::error::{from_engine, is_corrupt};
 use crate::key::{Kind, session};
@@ -30,6 +30,8 @@ pub enum Durability {
 pub struct DurableStore {
     /// Closed before the directory is given free.
     database: Option<Database>,
+    /// Of the database that was open before.
+    doubt: Doubt,
     directory: Directory,
     durability: Durability,
     /// The highest number of a message ever.
@@ -49,8 +51,14 @@ impl DurableStore {
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = Directory::open(directory.as_ref())?;
         let (database, loss) = salvage::open(&directory).map_err(|error| name(&directory, error))?;
-        let durability = Durability::default();
-        Ok(Self { database: Some(database), directory, durability, last: 0, loss })
+        Ok(Self {
+            database: Some(database),
+            doubt: Doubt::default(),
+            directory,
+            durability: Durability::default(),
+            last: 0,
+            loss,
+        })
     }
 
     /// What an accepted message survives, [`Durability::Synced`] unless this is called.
@@ -93,7 +101,7 @@ impl DurableStore {
         if self.database.is_none() {
             let (database, loss) = salvage::open(&self.directory)?;
             self.loss += loss;
-            self.database = Some(database);
+            self.database = Some(database.after(core::mem::take(&mut self.doubt)));
         }
         self.database.as_mut().ok_or(StoreError::InUse)
     }
@@ -107,7 +115,7 @@ impl DurableStore {
         let first = self.database().and_then(&mut work);
         let done = match first {
             Err(error) if engine_error(&error).is_some() => {
-                self.database = None;
+                self.doubt = self.database.take().map(Database::into_doubt).unwrap_or_default();
                 if engine_error(&error).is_some_and(is_corrupt) {
                     self.loss += salvage::salvage(&self.directory)?;
                 }
@@ -164,6 +172,9 @@ impl DurableStore {
             broken.clear();
             let read = database.rows(kind, -1, |row| {
                 last = u64::try_from(row.number).unwrap_or(0).max(last);
+                if kind == Kind::Message && database.is_refused(row.number) {
+                    return ControlFlow::Continue(());
+                }
                 match (row.is_whole, kind.key(row.number)) {
                     (false, _) => broken.push(row.number),
                     (true, Some(StoreKey::Message(_))) if row.number > highest => {

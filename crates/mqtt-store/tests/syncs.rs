@@ -4,11 +4,13 @@
 mod common;
 
 use common::child::{DIR, assert_success, child};
+use common::power::{copied, file};
 use common::{Model, everything, message, remember};
-use mqtt_client::Store;
+use mqtt_client::{Store, StoreError};
 use mqtt_store::{Durability, DurableStore};
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 const MODE: &str = "MQTT_STORE_TEST_MODE";
@@ -71,6 +73,86 @@ fn after_a_failed_call_the_same_store_goes_on() {
             String::from_utf8_lossy(&output.stdout).lines().find(|line| line.contains("refused")).unwrap()
         );
     }
+}
+
+/// Nothing, unless it is run as a child, in which the disk fails the second time that it is waited for.
+#[test]
+fn child_whose_disk_fails_once() {
+    let Ok(dir) = env::var(DIR) else { return };
+    let dir = Path::new(&dir);
+    let mut store = DurableStore::open(dir).unwrap();
+    store.load("kitchen").unwrap();
+    let mut model = Model::new();
+    store.apply(&[message(1)], true).unwrap();
+    remember(&mut model, &[message(1)]);
+    let (before, begun) = (journal(dir).len(), salt(&journal(dir)));
+    let refused = store.apply(&[message(2), message(3)], true);
+    assert!(matches!(&refused, Err(StoreError::Io(error)) if error.raw_os_error() == Some(5)), "{refused:?}");
+    assert!(everything(&mut store, "kitchen").0 == model, "what was refused is not to be sent");
+    let failed = journal(dir).len();
+    // It can be written before it can be promised.
+    store.apply(&[message(4)], false).unwrap();
+    store.apply(&[message(5)], true).unwrap();
+    remember(&mut model, &[message(4), message(5)]);
+    assert!(everything(&mut store, "kitchen") == (model.clone(), 0));
+    // The end of the process; and the loss of power, where the disk has forgotten what it failed to write.
+    for forgets in [false, true] {
+        let image = copied(dir);
+        let mut bytes = journal(image.path());
+        if forgets && salt(&bytes) == begun {
+            bytes[before..failed].fill(0);
+            fs::write(file(image.path(), "-wal"), bytes).unwrap();
+        }
+        let mut again = DurableStore::open(image.path()).unwrap();
+        assert!(everything(&mut again, "kitchen") == (model.clone(), 0), "the disk forgets: {forgets}");
+    }
+    assert_ne!(salt(&journal(dir)), begun, "the journal was begun anew");
+    drop(store);
+    assert!(everything(&mut DurableStore::open(dir).unwrap(), "kitchen") == (model, 0));
+}
+
+fn journal(dir: &Path) -> Vec<u8> {
+    fs::read(file(dir, "-wal")).unwrap()
+}
+
+/// SQLite chooses it whenever it begins the journal anew.
+fn salt(journal: &[u8]) -> [u8; 8] {
+    journal[16..24].try_into().unwrap()
+}
+
+#[test]
+fn what_the_disk_would_not_promise_is_refused_and_what_comes_behind_it_stays() {
+    let fails = "fdatasync:error=EIO:when=2";
+    let Some(calls) = calls_with(&[fails]) else { return };
+    // The same, and the refused messages cannot be deleted at once, nor with what comes next: they are not shown, and
+    // not forgotten where the database is opened anew.
+    let writes = calls.lines().take_while(|line| !line.contains("INJECTED"));
+    let writes = writes.filter(|line| line.contains("pwrite64(")).count();
+    for failing in [1, 2] {
+        let more = format!("pwrite64:error=EIO:when={}..{}", writes + 1, writes + failing);
+        let calls = calls_with(&[fails, &more]).unwrap();
+        assert_eq!(calls.matches("INJECTED").count(), 1 + failing, "{calls}");
+    }
+}
+
+/// The calls of a child whose disk fails so. `None` if they cannot be made to fail.
+fn calls_with(faults: &[&str]) -> Option<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let calls = dir.path().join("calls");
+    let plain = child("child_whose_disk_fails_once", &dir.path().join("store"));
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "trace=fdatasync,pwrite64", "-o"]).arg(&calls);
+    for fault in faults {
+        command.arg("-e").arg(format!("inject={fault}"));
+    }
+    command.arg(plain.get_program()).args(plain.get_args());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let Ok(output) = command.output() else {
+        eprintln!("skipped: no strace here");
+        return None;
+    };
+    assert_success(&output);
+    Some(fs::read_to_string(calls).unwrap())
 }
 
 /// How often a child of this mode waits for the disk. `None` if that cannot be seen.

@@ -15,6 +15,9 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Tokens that `accept` holds.
+const HELD: usize = 100;
+
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
@@ -30,6 +33,8 @@ struct Command {
 enum What {
     /// Publish all messages and wait for the last acknowledgement
     Publish,
+    /// Accept one message after another, connected, and wait for the acknowledgements at the end
+    Accept,
     /// No client: append the payload to a file, and wait until it is on the disk
     Append,
     /// The same in a file that does not grow
@@ -95,6 +100,33 @@ async fn publish(args: Args) {
     for token in under_way {
         acknowledged(token.await);
     }
+    run.end(args.count)
+}
+
+/// What one caller waits for until a message is on the disk; it leaves meanwhile, and so many tokens are held.
+async fn accept(args: Args) {
+    let body = Bytes::from(args.body());
+    let mut run = Run::start(&args);
+    let client = durable(&args).await.unwrap();
+    run.connected();
+    let message = || client.publish(args.topic.as_str(), body.clone()).qos(QoS::AtLeastOnce);
+    acknowledged(message().await.unwrap());
+    run.begin();
+    let mut latencies = Vec::with_capacity(args.count as usize);
+    let mut under_way: VecDeque<DeliveryToken> = VecDeque::new();
+    for _ in 0..args.count {
+        let start = Instant::now();
+        let token = message().enqueue().await.unwrap();
+        latencies.push(micros(start));
+        under_way.push_back(token);
+        if under_way.len() > HELD {
+            acknowledged(under_way.pop_front().unwrap().await);
+        }
+    }
+    for token in under_way {
+        acknowledged(token.await);
+    }
+    run.latencies(latencies);
     run.end(args.count)
 }
 
@@ -195,6 +227,7 @@ fn main() {
     args.clone().block_on(async {
         match what {
             What::Publish => publish(args).await,
+            What::Accept => accept(args).await,
             What::Append => append(&args, true),
             What::Overwrite => append(&args, false),
             What::Fill => fill(args).await,
