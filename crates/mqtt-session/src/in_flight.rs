@@ -121,25 +121,18 @@ impl Vacant<'_> {
         self.id
     }
 
-    /// The same as [`insert`](Self::insert), without a detour of the message.
     #[inline(always)]
-    pub(crate) fn insert_publish(self, sent: Outgoing) {
-        let Self { table, id } = self;
-        if index(id) == table.slots.len() {
-            table.add_slot();
-        }
-        if let Some(slot @ None) = table.slots.get_mut(index(id)) {
-            *slot = Some(Awaiting::Publish(sent));
-        }
-        table.change_order(id, Order::Free, Order::Publishes);
-    }
-
     pub(crate) fn insert(self, awaiting: Awaiting) {
         let Self { table, id } = self;
         if index(id) == table.slots.len() {
             table.add_slot();
         }
-        table.put(id, awaiting, Order::Free);
+        let order = awaiting.order();
+        // Nothing is dropped there, and the message takes no detour.
+        if let Some(slot @ None) = table.slots.get_mut(index(id)) {
+            *slot = Some(awaiting);
+            table.change_order(id, Order::Free, order);
+        }
     }
 }
 

@@ -294,7 +294,7 @@ impl Outbound {
         queued.round = link.retransmission.round();
         reports.store_exchange(queued.token, id, queued.message.qos);
         if let Some(sent) = self.queue.pop_front() {
-            vacant.insert_publish(sent);
+            vacant.insert(Awaiting::Publish(sent));
         }
         Some(Ok(()))
     }
