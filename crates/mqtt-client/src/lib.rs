@@ -119,6 +119,8 @@
 //! # }
 //! ```
 //!
+//! What is of no use after a while says so by [`PublishBuilder::expiry`] (5.0): nobody is sent it later.
+//!
 //! # Receiving
 //!
 //! A [`Subscription`] is a stream of its own messages. Taking a message acknowledges it; a full queue stops the reading
