@@ -120,9 +120,10 @@ fn a_received_publish_copies_nothing() {
         assert_eq!(payload, [0x7B, 0x7D, 1, 2][..]);
         let inside = |part: &[u8]| read.contains(&part.as_ptr());
         assert!(inside(publish.topic().as_bytes()) && inside(publish.payload()));
-        assert!(inside(&payload) && inside(properties.view().as_bytes()));
+        assert!(inside(&payload) && inside(publish.properties().as_bytes()));
         assert_eq!(publish.payload().as_ptr(), publish.clone().into_payload().as_ptr());
         assert!(!inside(name.as_bytes()), "a short name lies in its value");
+        assert!(!inside(properties.view().as_bytes()), "a few properties do too");
     }
 }
 
@@ -140,6 +141,18 @@ fn a_long_name_is_not_copied() {
     let name = publish.topic_name().unwrap();
     assert_eq!(name.as_str(), topic);
     assert!(read.contains(&name.as_bytes().as_ptr()) && read.contains(&name.into_bytes().as_ptr()));
+}
+
+/// Nor are properties, if they are more than a few bytes.
+#[test]
+fn long_properties_are_not_copied() {
+    let wire = [&hex("30 1A 00 01 74 14 03 00 11")[..], b"text/plain; utf-8", &hex("7B 7D")].concat();
+    let mut input = BytesMut::from(&wire[..]);
+    let read = input.as_ptr_range();
+    let Ok(Some(Packet::Publish(publish))) = Decoder::new(Version::V5).decode(&mut input) else { panic!() };
+    let properties = publish.properties_buf();
+    assert_eq!(properties.view().content_type(), Some("text/plain; utf-8"));
+    assert!(read.contains(&properties.view().as_bytes().as_ptr()));
 }
 
 /// Nor are the fields of the other packets copied, where they are bytes.
